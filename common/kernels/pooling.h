@@ -1,0 +1,62 @@
+// Pooling kernels. x: [blocks][H][W][C][16]  y: [blocks][P][Q][C][16]. Cells outside the image are not part of a window.
+#ifndef LOCKSTEP_COMMON_KERNELS_POOLING_H_
+#define LOCKSTEP_COMMON_KERNELS_POOLING_H_
+
+#include "common/kernels/block.h"
+
+namespace lockstep::kernels {
+
+struct PoolGeometry {
+  int64_t height, width, channels;
+  int64_t pool_h, pool_w;
+  int64_t stride_h, stride_w;
+  int64_t pad_top, pad_left;
+  int64_t out_h, out_w;
+};
+
+// y = max of the window; `choice` keeps the row-major index of the winner inside its window, one byte (pool_h * pool_w <= 255)
+// or, for larger windows, is recomputed from x. choice may be null for inference. Units: block x output row.
+struct MaxPoolForwardArgs {
+  PoolGeometry geometry;
+  int64_t blocks;
+  const float* x;
+  float* y;
+  uint8_t* choice;  // [blocks][P][Q][C][16] or null
+};
+int64_t MaxPoolForwardUnits(const MaxPoolForwardArgs& args);
+void MaxPoolForward(const MaxPoolForwardArgs& args, UnitRange units);
+
+// Units: block x band of input rows that no other unit writes (a block where windows overlap).
+struct MaxPoolBackwardArgs {
+  PoolGeometry geometry;
+  int64_t blocks;
+  const float* d_y;
+  const uint8_t* choice;
+  float* d_x;
+  bool accumulate;
+};
+int64_t MaxPoolBackwardUnits(const MaxPoolBackwardArgs& args);
+void MaxPoolBackward(const MaxPoolBackwardArgs& args, UnitRange units);
+
+struct AveragePoolArgs {
+  PoolGeometry geometry;
+  int64_t blocks;
+  const float* x;
+  float* y;
+};
+int64_t AveragePoolForwardUnits(const AveragePoolArgs& args);
+void AveragePoolForward(const AveragePoolArgs& args, UnitRange units);
+
+struct AveragePoolBackwardArgs {
+  PoolGeometry geometry;
+  int64_t blocks;
+  const float* d_y;
+  float* d_x;
+  bool accumulate;
+};
+int64_t AveragePoolBackwardUnits(const AveragePoolBackwardArgs& args);
+void AveragePoolBackward(const AveragePoolBackwardArgs& args, UnitRange units);
+
+}  // namespace lockstep::kernels
+
+#endif  // LOCKSTEP_COMMON_KERNELS_POOLING_H_
