@@ -4,6 +4,7 @@ target_compile_options(
   lockstep_options
   INTERFACE -Wall
             -Wextra
+            -Wno-missing-field-initializers # designated initialisers leave defaults out on purpose
             -Wshadow
             -Wconversion
             -Wnon-virtual-dtor

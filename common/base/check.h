@@ -1,5 +1,6 @@
 // LOCKSTEP_CHECK: an invariant of ours; always on, prints file, line and condition, then aborts.
-// LOCKSTEP_DCHECK: the same in builds without NDEBUG. User input never reaches either: it returns absl::Status.
+// LOCKSTEP_DCHECK: the same in builds without NDEBUG. User input never reaches either: it returns
+// absl::Status.
 #ifndef LOCKSTEP_COMMON_BASE_CHECK_H_
 #define LOCKSTEP_COMMON_BASE_CHECK_H_
 

@@ -1,5 +1,5 @@
-// LOCKSTEP_RETURN_IF_ERROR and LOCKSTEP_ASSIGN_OR_RETURN: the only control-flow macros of the project.
-// Annotate: adds context to a status, once per boundary.
+// LOCKSTEP_RETURN_IF_ERROR and LOCKSTEP_ASSIGN_OR_RETURN: the only control-flow macros of the
+// project. Annotate: adds context to a status, once per boundary.
 #ifndef LOCKSTEP_COMMON_BASE_STATUS_MACROS_H_
 #define LOCKSTEP_COMMON_BASE_STATUS_MACROS_H_
 

@@ -10,10 +10,12 @@ absl::StatusOr<Shape> Shape::Checked(std::vector<int64_t> dims, int64_t elements
   int64_t elements = 1;
   for (const int64_t dim : shape.dims_) {
     if (dim < 1) {
-      return absl::InvalidArgumentError(absl::StrCat("shape ", shape.ToString(), " has dimension ", dim, "; use sizes of 1 or more"));
+      return absl::InvalidArgumentError(absl::StrCat("shape ", shape.ToString(), " has dimension ",
+                                                     dim, "; use sizes of 1 or more"));
     }
     if (dim > elements_max / elements) {
-      return absl::InvalidArgumentError(absl::StrCat("shape ", shape.ToString(), " has more than ", elements_max, " elements; use smaller sizes"));
+      return absl::InvalidArgumentError(absl::StrCat("shape ", shape.ToString(), " has more than ",
+                                                     elements_max, " elements; use smaller sizes"));
     }
     elements *= dim;
   }

@@ -1,4 +1,5 @@
-// Shape: the dimensions of one sample or one variable, outermost first; the batch is never part of it.
+// Shape: the dimensions of one sample or one variable, outermost first; the batch is never part of
+// it.
 #ifndef LOCKSTEP_COMMON_TENSOR_SHAPE_H_
 #define LOCKSTEP_COMMON_TENSOR_SHAPE_H_
 
@@ -18,7 +19,8 @@ class Shape {
   explicit Shape(std::vector<int64_t> dims) : dims_(std::move(dims)) {}
 
   // INVALID_ARGUMENT where a dimension is < 1 or the product of all passes `elements_max`.
-  static absl::StatusOr<Shape> Checked(std::vector<int64_t> dims, int64_t elements_max = int64_t{1} << 40);
+  static absl::StatusOr<Shape> Checked(std::vector<int64_t> dims,
+                                       int64_t elements_max = int64_t{1} << 40);
 
   int ndim() const { return static_cast<int>(dims_.size()); }
   int64_t dim(int axis) const { return dims_[static_cast<size_t>(axis)]; }

@@ -1,4 +1,5 @@
-// ASSERT_OK, EXPECT_OK, ASSERT_OK_AND_ASSIGN and StatusIs(code, message matcher) for absl::Status and StatusOr.
+// ASSERT_OK, EXPECT_OK, ASSERT_OK_AND_ASSIGN and StatusIs(code, message matcher) for absl::Status
+// and StatusOr.
 #ifndef LOCKSTEP_TESTS_SUPPORT_STATUS_MATCHERS_H_
 #define LOCKSTEP_TESTS_SUPPORT_STATUS_MATCHERS_H_
 

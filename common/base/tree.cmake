@@ -1,0 +1,1 @@
+lockstep_library(NAME common_tree HDRS shard_tree.h DEPS common_base)

@@ -1,0 +1,31 @@
+#include "common/base/fingerprint.h"
+
+#include "gmock/gmock.h"
+
+namespace lockstep {
+namespace {
+
+// Golden: XXH3_128bits and XXH3_64bits of libxxhash 0.8.1, also `printf lockstep | xxhsum -H2`.
+TEST(Fingerprint, IsWhatXxhsumPrints) {
+  EXPECT_EQ(ToHex(FingerprintOf128("")), "99aa06d3014798d86001c324468d497f");
+  EXPECT_EQ(ToHex(FingerprintOf128("lockstep")), "b4ead11c934f0a1e75345b2b871d8c38");
+  EXPECT_EQ(FingerprintOf64("lockstep"), 0x2f270043200950ecu);
+}
+
+TEST(Fingerprint, ReadsItsOwnHexadecimalFormOnly) {
+  const Fingerprint128 fingerprint = FingerprintOf128("lockstep");
+  const std::string hex = ToHex(fingerprint);
+  Fingerprint128 parsed;
+
+  ASSERT_TRUE(FromHex(hex, &parsed));
+  EXPECT_EQ(parsed, fingerprint);
+  for (const std::string& wrong :
+       {hex.substr(1), hex + "0", "+" + hex.substr(1), "0x" + hex.substr(2), "F" + hex.substr(1),
+        "g" + hex.substr(1), std::string()}) {
+    EXPECT_FALSE(FromHex(wrong, &parsed)) << wrong;
+    EXPECT_EQ(parsed, fingerprint);
+  }
+}
+
+}  // namespace
+}  // namespace lockstep
