@@ -8,7 +8,8 @@ namespace lockstep::kernels {
 
 enum class Activation : int32_t { kLinear, kRelu, kSigmoid, kTanh };
 
-// y = act(x), elementwise over `count` floats (a multiple of 16); x may equal y. Units: blocks of 4,096 elements.
+// y = act(x), elementwise over `count` floats (a multiple of 16); x may equal y. Units: blocks of
+// 4,096 elements.
 struct ActivationForwardArgs {
   int64_t count;
   Activation activation;
@@ -30,7 +31,8 @@ struct ActivationBackwardArgs {
 int64_t ActivationBackwardUnits(const ActivationBackwardArgs& args);
 void ActivationBackward(const ActivationBackwardArgs& args, UnitRange units);
 
-// Softmax over the last axis: x, y [blocks][positions][K][16]; x may equal y. Units: block x position.
+// Softmax over the last axis: x, y [blocks][positions][K][16]; x may equal y. Units: block x
+// position.
 struct SoftmaxForwardArgs {
   int64_t blocks, positions, classes;
   const float* x;
@@ -50,7 +52,8 @@ struct SoftmaxBackwardArgs {
 int64_t SoftmaxBackwardUnits(const SoftmaxBackwardArgs& args);
 void SoftmaxBackward(const SoftmaxBackwardArgs& args, UnitRange units);
 
-// out[e] = ((in_0[e] + in_1[e]) + in_2[e]) + ... over `count` floats; out may equal in_0. Units: blocks of 4,096 elements.
+// out[e] = ((in_0[e] + in_1[e]) + in_2[e]) + ... over `count` floats; out may equal in_0. Units:
+// blocks of 4,096 elements.
 struct AddArgs {
   int64_t count;
   const float* const* inputs;
@@ -60,8 +63,9 @@ struct AddArgs {
 int64_t AddUnits(const AddArgs& args);
 void Add(const AddArgs& args, UnitRange units);
 
-// Copies features: dst[block][row][dst_offset + f] = src[block][row][src_offset + f] for f < width, rows of src_width and
-// dst_width features of 16 lanes. Concatenation and its gradient. With `accumulate`: dst + src. Units: block x row.
+// Copies features: dst[block][row][dst_offset + f] = src[block][row][src_offset + f] for f < width,
+// rows of src_width and dst_width features of 16 lanes. Concatenation and its gradient. With
+// `accumulate`: dst + src. Units: block x row.
 struct CopyFeaturesArgs {
   int64_t blocks, rows, width;
   int64_t src_width, src_offset, dst_width, dst_offset;

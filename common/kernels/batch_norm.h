@@ -1,4 +1,5 @@
-// Batch normalization. x, y: [blocks][positions][C][16]. Orders and Chan's merge: docs/NUMERICS.md section 5.
+// Batch normalization. x, y: [blocks][positions][C][16]. Orders and Chan's merge: docs/NUMERICS.md
+// section 5.
 #ifndef LOCKSTEP_COMMON_KERNELS_BATCH_NORM_H_
 #define LOCKSTEP_COMMON_KERNELS_BATCH_NORM_H_
 
@@ -26,7 +27,8 @@ struct BatchNormMomentsArgs {
 int64_t BatchNormMomentsUnits(const BatchNormMomentsArgs& args);
 void BatchNormMoments(const BatchNormMomentsArgs& args, UnitRange units);
 
-// y = (x - mean) r gamma + beta with r = 1 / sqrt(variance + epsilon). gamma, beta may be null. Units: block x position.
+// y = (x - mean) r gamma + beta with r = 1 / sqrt(variance + epsilon). gamma, beta may be null.
+// Units: block x position.
 struct BatchNormApplyArgs {
   int64_t blocks, positions, channels;
   const float* x;
@@ -40,8 +42,8 @@ struct BatchNormApplyArgs {
 int64_t BatchNormApplyUnits(const BatchNormApplyArgs& args);
 void BatchNormApply(const BatchNormApplyArgs& args, UnitRange units);
 
-// sums[c] = S1 = sum d_y, sums[C + c] = S2 = sum d_y x_hat of one subtree; per sample a chain over positions, sample tree,
-// shard tree. Units: channels.
+// sums[c] = S1 = sum d_y, sums[C + c] = S2 = sum d_y x_hat of one subtree; per sample a chain over
+// positions, sample tree, shard tree. Units: channels.
 struct BatchNormSumsArgs {
   int64_t positions, channels;
   SlotMap slots;
@@ -56,7 +58,8 @@ struct BatchNormSumsArgs {
 int64_t BatchNormSumsUnits(const BatchNormSumsArgs& args);
 void BatchNormSums(const BatchNormSumsArgs& args, UnitRange units);
 
-// d_x from the global sums; `count` values per channel over the global batch, read at run time. Units: block x position.
+// d_x from the global sums; `count` values per channel over the global batch, read at run time.
+// Units: block x position.
 struct BatchNormBackwardArgs {
   int64_t blocks, positions, channels;
   const float* x;

@@ -1,6 +1,7 @@
-// Conv2D kernels. Legend: H W input, C input channels, F filters, KH KW kernel, P Q output, G groups; cross-correlation, as Keras.
-// x: [blocks][H][W][C][16]  w: [KH][KW][C/G][F]  b: [F] or null  y, d_y: [blocks][P][Q][F][16]. No aliasing.
-// Orders: docs/NUMERICS.md section 5; taps outside the image are not part of any chain.
+// Conv2D kernels. Legend: H W input, C input channels, F filters, KH KW kernel, P Q output, G
+// groups; cross-correlation, as Keras. x: [blocks][H][W][C][16]  w: [KH][KW][C/G][F]  b: [F] or
+// null  y, d_y: [blocks][P][Q][F][16]. No aliasing. Orders: docs/NUMERICS.md section 5; taps
+// outside the image are not part of any chain.
 #ifndef LOCKSTEP_COMMON_KERNELS_CONV2D_H_
 #define LOCKSTEP_COMMON_KERNELS_CONV2D_H_
 
@@ -43,7 +44,8 @@ struct Conv2dBackwardDataArgs {
 int64_t Conv2dBackwardDataUnits(const Conv2dBackwardDataArgs& args);  // block x input row
 void Conv2dBackwardData(const Conv2dBackwardDataArgs& args, UnitRange units);
 
-// d_w and d_b of one subtree of shards: per sample a chain over calls, then (p, q), sample tree, shard tree.
+// d_w and d_b of one subtree of shards: per sample a chain over calls, then (p, q), sample tree,
+// shard tree.
 struct Conv2dBackwardWeightsArgs {
   Conv2dGeometry geometry;
   SlotMap slots;

@@ -1,4 +1,5 @@
-// Samples as the data set has them, one row a slot, into the engine's layout: float(x) * scale + offset as one fma.
+// Samples as the data set has them, one row a slot, into the engine's layout: float(x) * scale +
+// offset as one fma.
 #ifndef LOCKSTEP_COMMON_KERNELS_DECODE_H_
 #define LOCKSTEP_COMMON_KERNELS_DECODE_H_
 
@@ -11,8 +12,8 @@ enum class SampleType : int32_t { kU8, kI8, kU16, kI16, kI32, kI64, kF32, kF64 }
 // Bytes of one element.
 int64_t SampleTypeBytes(SampleType type);
 
-// y[block][f][lane] = fma(float(rows[slot][f]), scale, offset); kI32, kI64 and kF64 are rounded to float first. Slots without a
-// sample are written as +0. Units: block x group of features.
+// y[block][f][lane] = fma(float(rows[slot][f]), scale, offset); kI32, kI64 and kF64 are rounded to
+// float first. Slots without a sample are written as +0. Units: block x group of features.
 struct DecodeArgs {
   int64_t blocks, features;
   SlotMap slots;

@@ -1,5 +1,6 @@
 // Dense kernels. Legend: N samples in blocks of 16 lanes, I input features, O output features.
-// x: [blocks][I][16]  w: [I][O]  b: [O] or null  y, d_y: [blocks][O][16]. No aliasing. Orders: docs/NUMERICS.md section 5.
+// x: [blocks][I][16]  w: [I][O]  b: [O] or null  y, d_y: [blocks][O][16]. No aliasing. Orders:
+// docs/NUMERICS.md section 5.
 #ifndef LOCKSTEP_COMMON_KERNELS_DENSE_H_
 #define LOCKSTEP_COMMON_KERNELS_DENSE_H_
 
@@ -8,8 +9,9 @@
 
 namespace lockstep::kernels {
 
-// y = act(x w + b). `positions`: for inputs with more axes than one, x is [blocks][positions][I][16] and y likewise.
-// Units: DenseForwardUnits(args) tiles of (block, position, outputs).
+// y = act(x w + b). `positions`: for inputs with more axes than one, x is
+// [blocks][positions][I][16] and y likewise. Units: DenseForwardUnits(args) tiles of (block,
+// position, outputs).
 struct DenseForwardArgs {
   int64_t blocks, positions, inputs, outputs;
   const float* x;
@@ -21,7 +23,8 @@ struct DenseForwardArgs {
 int64_t DenseForwardUnits(const DenseForwardArgs& args);
 void DenseForward(const DenseForwardArgs& args, UnitRange units);
 
-// d_x[i] = chain over o of d_y[o] w[i,o] from +0. With `accumulate`, the finished chain is then added to what d_x holds: d_x + chain.
+// d_x[i] = chain over o of d_y[o] w[i,o] from +0. With `accumulate`, the finished chain is then
+// added to what d_x holds: d_x + chain.
 struct DenseBackwardDataArgs {
   int64_t blocks, positions, inputs, outputs;
   const float* d_y;
@@ -38,8 +41,9 @@ struct GradientCall {
   const float* d_y;
 };
 
-// d_w[i,o], d_b[o] of one subtree of shards: per shard a chain over calls, samples, positions from +0, then the shard tree.
-// `d_y_rows`: scratch of DenseBackwardWeightsScratch(args) floats, filled by DenseTransposeGradient (a separate call before).
+// d_w[i,o], d_b[o] of one subtree of shards: per shard a chain over calls, samples, positions from
+// +0, then the shard tree. `d_y_rows`: scratch of DenseBackwardWeightsScratch(args) floats, filled
+// by DenseTransposeGradient (a separate call before).
 struct DenseBackwardWeightsArgs {
   int64_t positions, inputs, outputs;
   SlotMap slots;

@@ -1,4 +1,5 @@
-// Dropout. The mask is a function of (seed, node call, step, batch position, element), never stored: backward makes it again.
+// Dropout. The mask is a function of (seed, node call, step, batch position, element), never
+// stored: backward makes it again.
 #ifndef LOCKSTEP_COMMON_KERNELS_DROPOUT_H_
 #define LOCKSTEP_COMMON_KERNELS_DROPOUT_H_
 
@@ -6,10 +7,11 @@
 
 namespace lockstep::kernels {
 
-// y = keep ? x * scale : +0. Forward and backward are the same call on x and d_y. x may equal y. Units: block x group of features.
+// y = keep ? x * scale : +0. Forward and backward are the same call on x and d_y. x may equal y.
+// Units: block x group of features.
 struct DropoutArgs {
   int64_t blocks, features;
-  uint64_t key;                   // RandomKey(seed, Purpose::kDropout)
+  uint64_t key;  // RandomKey(seed, Purpose::kDropout)
   uint32_t node_call;
   const int64_t* step;            // read at run time
   const int32_t* batch_position;  // [blocks * 16], read at run time

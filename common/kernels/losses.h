@@ -1,6 +1,7 @@
-// Loss kernels: one pass gives each sample's loss and d_x = derivative times the sample's seed. Orders: docs/NUMERICS.md section 6.
-// x: [blocks][K][16], the output before the loss; d_x the same shape or null (evaluation), may equal x only where said.
-// seed, loss: [blocks * 16]; a slot without a sample has seed +0 and gets d_x = +0 and loss +0, whatever x holds.
+// Loss kernels: one pass gives each sample's loss and d_x = derivative times the sample's seed.
+// Orders: docs/NUMERICS.md section 6. x: [blocks][K][16], the output before the loss; d_x the same
+// shape or null (evaluation), may equal x only where said. seed, loss: [blocks * 16]; a slot
+// without a sample has seed +0 and gets d_x = +0 and loss +0, whatever x holds.
 #ifndef LOCKSTEP_COMMON_KERNELS_LOSSES_H_
 #define LOCKSTEP_COMMON_KERNELS_LOSSES_H_
 
@@ -12,11 +13,11 @@ struct LossArgs {
   int64_t blocks, features;  // features K of one sample
   SlotMap slots;
   const float* x;
-  const float* target;        // [blocks][K][16]; null for sparse
-  const int32_t* label;       // [blocks * 16]; sparse only, in [0, K)
-  const float* seed;          // [blocks * 16]
-  float* d_x;                 // or null
-  float* loss;                // [blocks * 16], unweighted
+  const float* target;   // [blocks][K][16]; null for sparse
+  const int32_t* label;  // [blocks * 16]; sparse only, in [0, K)
+  const float* seed;     // [blocks * 16]
+  float* d_x;            // or null
+  float* loss;           // [blocks * 16], unweighted
 };
 int64_t LossUnits(const LossArgs& args);  // blocks
 

@@ -1,4 +1,5 @@
-// Optimizer updates over flat ranges, in place; one pass. Orders: docs/NUMERICS.md section 6. Units: blocks of 4,096 elements.
+// Optimizer updates over flat ranges, in place; one pass. Orders: docs/NUMERICS.md section 6.
+// Units: FlatUnits(count).
 #ifndef LOCKSTEP_COMMON_KERNELS_OPTIMIZERS_H_
 #define LOCKSTEP_COMMON_KERNELS_OPTIMIZERS_H_
 
@@ -29,8 +30,6 @@ struct AdamArgs {
   float* value;
 };
 void Adam(const AdamArgs& args, UnitRange units);
-
-int64_t FlatUnits(int64_t count);  // blocks of 4,096 elements
 
 }  // namespace lockstep::kernels
 

@@ -1,4 +1,5 @@
-// Pooling kernels. x: [blocks][H][W][C][16]  y: [blocks][P][Q][C][16]. Cells outside the image are not part of a window.
+// Pooling kernels. x: [blocks][H][W][C][16]  y: [blocks][P][Q][C][16]. Cells outside the image are
+// not part of a window.
 #ifndef LOCKSTEP_COMMON_KERNELS_POOLING_H_
 #define LOCKSTEP_COMMON_KERNELS_POOLING_H_
 
@@ -14,19 +15,22 @@ struct PoolGeometry {
   int64_t out_h, out_w;
 };
 
-// y = max of the window; `choice` keeps the row-major index of the winner inside its window, one byte (pool_h * pool_w <= 255)
-// or, for larger windows, is recomputed from x. choice may be null for inference. Units: block x output row.
+// y = max of the window; `choice` keeps the row-major index of the winner inside its window, one
+// byte. Windows of more than kMaxPoolChoices cells keep none (choice is null): backward finds the
+// winner again from x. Units: block x output row.
+inline constexpr int64_t kMaxPoolChoices = 256;
 struct MaxPoolForwardArgs {
   PoolGeometry geometry;
   int64_t blocks;
   const float* x;
   float* y;
-  uint8_t* choice;  // [blocks][P][Q][C][16] or null
+  uint8_t* choice;  // [blocks][P][Q][C][16], or null (inference, large windows)
 };
 int64_t MaxPoolForwardUnits(const MaxPoolForwardArgs& args);
 void MaxPoolForward(const MaxPoolForwardArgs& args, UnitRange units);
 
-// Units: block x band of input rows that no other unit writes (a block where windows overlap).
+// d_x[h,w,c] = chain of additions from +0 over the windows that chose the cell; with `accumulate`:
+// d_x + chain. Units: block x input row.
 struct MaxPoolBackwardArgs {
   PoolGeometry geometry;
   int64_t blocks;
@@ -34,10 +38,13 @@ struct MaxPoolBackwardArgs {
   const uint8_t* choice;
   float* d_x;
   bool accumulate;
+  const float* x = nullptr;  // read only where choice is null
 };
 int64_t MaxPoolBackwardUnits(const MaxPoolBackwardArgs& args);
 void MaxPoolBackward(const MaxPoolBackwardArgs& args, UnitRange units);
 
+// The window's chain of additions from +0, divided by its count of cells. Global: the window is the
+// image. Units: block x output row.
 struct AveragePoolArgs {
   PoolGeometry geometry;
   int64_t blocks;
@@ -47,6 +54,8 @@ struct AveragePoolArgs {
 int64_t AveragePoolForwardUnits(const AveragePoolArgs& args);
 void AveragePoolForward(const AveragePoolArgs& args, UnitRange units);
 
+// d_x[h,w,c] = chain of additions from +0 over the windows with the cell of d_y / count. Units:
+// block x input row.
 struct AveragePoolBackwardArgs {
   PoolGeometry geometry;
   int64_t blocks;

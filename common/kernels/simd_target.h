@@ -1,5 +1,6 @@
-// Which SIMD target runs. LOCKSTEP_SIMD=avx2|avx512|neon forces one; a word that is unknown or a target that the CPU lacks is an
-// error at start, never a fallback. A CPU without FMA (below x86-64-v3 or ARMv8) is refused by name.
+// Which SIMD target runs. LOCKSTEP_SIMD=avx2|avx512|neon forces one; a word that is unknown or a
+// target that the CPU lacks is an error at start, never a fallback. A CPU without FMA (below
+// x86-64-v3 or ARMv8) is refused by name.
 #ifndef LOCKSTEP_COMMON_KERNELS_SIMD_TARGET_H_
 #define LOCKSTEP_COMMON_KERNELS_SIMD_TARGET_H_
 
@@ -10,7 +11,8 @@
 
 namespace lockstep::kernels {
 
-// Call once at start, before any kernel. FAILED_PRECONDITION: the CPU is refused; INVALID_ARGUMENT: LOCKSTEP_SIMD.
+// Call once at start, before any kernel. FAILED_PRECONDITION: the CPU is refused; INVALID_ARGUMENT:
+// LOCKSTEP_SIMD.
 absl::Status InitSimd();
 // "avx2", "avx512" or "neon": the target that kernels dispatch to.
 absl::string_view SimdName();
