@@ -1,0 +1,49 @@
+// Add: ((x_0 + x_1) + x_2) + ... of inputs of one shape.
+#include "common/nn/layer_support.h"
+
+namespace lockstep::layers::add {
+namespace {
+
+class Add final : public Layer {
+ public:
+  explicit Add(absl::Span<const Shape> inputs) {
+    output_shape_ = inputs[0];
+    flops_ = static_cast<double>(inputs[0].elements()) * static_cast<double>(inputs.size() - 1);
+  }
+
+  void Forward(StepBuilder& builder, LayerCall& call) const override {
+    call.output = builder.AllocateActivation(output_shape_.elements());
+    RecordAdd(builder, call.label + "/forward", call.inputs, call.output, output_shape_.elements());
+  }
+
+  void Backward(StepBuilder& builder, LayerCall&, Slice d_output,
+                absl::Span<GradientSink* const> d_inputs) const override {
+    for (GradientSink* d_input : d_inputs) {
+      if (d_input->wanted()) d_input->Pass(builder, d_output);
+    }
+  }
+};
+
+absl::StatusOr<std::unique_ptr<Layer>> Make(const Options&, absl::Span<const Shape> inputs) {
+  if (inputs.size() < 2) {
+    return absl::InvalidArgumentError("adds two or more inputs; name them in 'inputs'");
+  }
+  for (const Shape& input : inputs) {
+    if (input == inputs[0]) continue;
+    return absl::InvalidArgumentError(absl::StrCat("inputs have shapes ", inputs[0].ToString(),
+                                                   " and ", input.ToString(), "; make them equal"));
+  }
+  return std::make_unique<Add>(inputs);
+}
+
+constexpr LayerExample kExamples[] = {
+    {.options = "{}", .inputs = {{5}, {5}}},
+    {.options = "{}", .inputs = {{2, 3}, {2, 3}, {2, 3}}},
+};
+
+}  // namespace
+
+extern const LayerDef kDef;
+constinit const LayerDef kDef = {"add", "sum of inputs of one shape", {}, &Make, kExamples};
+
+}  // namespace lockstep::layers::add

@@ -1,0 +1,222 @@
+#include "common/nn/model.h"
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "common/nn/initializers.h"
+#include "common/nn/layer_registry.h"
+
+namespace lockstep {
+
+// Builds the graph from the spec, layer by layer.
+class ModelBuilder {
+ public:
+  absl::StatusOr<std::unique_ptr<Model>> Build(const ModelSpec& spec) {
+    model_.reset(new Model());
+    model_->name_ = spec.name;
+    for (const InputSpec& input : spec.inputs) {
+      tensor_of_[input.name] = model_->tensors_.size();
+      model_->tensors_.push_back({.name = input.name, .shape = input.shape});
+    }
+    model_->input_count_ = spec.inputs.size();
+    for (const LayerSpec& layer : spec.layers) {
+      if (absl::Status added = AddLayer(layer); !added.ok()) return added;
+    }
+    for (const std::string& output : spec.outputs) {
+      LOCKSTEP_ASSIGN_OR_RETURN(const size_t tensor, Lookup(output));
+      model_->outputs_.push_back(tensor);
+    }
+    return std::move(model_);
+  }
+
+ private:
+  absl::StatusOr<size_t> Lookup(const std::string& name) const {
+    const auto found = tensor_of_.find(name);
+    if (found != tensor_of_.end()) return found->second;
+    std::vector<absl::string_view> known;
+    for (const Model::Tensor& tensor : model_->tensors_) known.push_back(tensor.name);
+    return absl::InvalidArgumentError(
+        absl::StrCat("no layer or input '", name, "' before this", NearestNamesHint(name, known)));
+  }
+
+  absl::Status AddLayer(const LayerSpec& spec) {
+    std::vector<size_t> inputs;
+    std::vector<Shape> shapes;
+    for (const std::string& name : spec.inputs) {
+      const absl::StatusOr<size_t> input = Lookup(name);
+      if (!input.ok()) return spec.Error(input.status().message());
+      inputs.push_back(*input);
+      shapes.push_back(model_->tensors_[*input].shape);
+    }
+    size_t layer = 0;
+    if (!spec.reused.empty()) {
+      LOCKSTEP_ASSIGN_OR_RETURN(layer, FindShared(spec, shapes));
+    } else {
+      LOCKSTEP_ASSIGN_OR_RETURN(layer, MakeLayer(spec, shapes));
+    }
+    AddCall(spec, layer, std::move(inputs));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<size_t> MakeLayer(const LayerSpec& spec, const std::vector<Shape>& shapes) {
+    LOCKSTEP_ASSIGN_OR_RETURN(const LayerDef* const def, FindLayer(spec));
+    LOCKSTEP_ASSIGN_OR_RETURN(const Options options,
+                              CheckOptions(def->options, spec.options, spec.OptionsWhere()));
+    absl::StatusOr<std::unique_ptr<Layer>> layer = def->make(options, shapes);
+    if (!layer.ok()) return spec.Error(layer.status().message());
+    const absl::StatusOr<Shape> checked = Shape::Checked((*layer)->output_shape().dims());
+    if (!checked.ok()) return spec.Error(checked.status().message());
+    Model::LayerInfo info{.name = spec.name,
+                          .type = spec.type,
+                          .layer = *std::move(layer),
+                          .trainable = spec.trainable,
+                          .first_variable = model_->variables_.size()};
+    for (const VariableSpec& variable : info.layer->variables()) {
+      LOCKSTEP_RETURN_IF_ERROR(CheckInitializer(variable.initializer, variable.shape));
+      model_->variables_.push_back({.path = absl::StrCat(spec.name, "/", variable.name),
+                                    .shape = variable.shape,
+                                    .initializer = variable.initializer,
+                                    .trainable = variable.trainable && spec.trainable});
+    }
+    shapes_of_layer_.push_back(shapes);
+    model_->layers_.push_back(std::move(info));
+    return model_->layers_.size() - 1;
+  }
+
+  absl::StatusOr<size_t> FindShared(const LayerSpec& spec, const std::vector<Shape>& shapes) const {
+    std::vector<absl::string_view> known;
+    for (size_t i = 0; i < model_->layers_.size(); ++i) {
+      known.push_back(model_->layers_[i].name);
+      if (model_->layers_[i].name != spec.reused) continue;
+      if (shapes_of_layer_[i] == shapes) return i;
+      return spec.Error(absl::StrCat("shared layer '", spec.reused, "' was made for input shape ",
+                                     shapes_of_layer_[i][0].ToString(), ", not ",
+                                     shapes.empty() ? "()" : shapes[0].ToString(),
+                                     "; give every call the same shape"));
+    }
+    return spec.Error(absl::StrCat("no layer '", spec.reused, "' before this to call again",
+                                   NearestNamesHint(spec.reused, known)));
+  }
+
+  void AddCall(const LayerSpec& spec, size_t layer, std::vector<size_t> inputs) {
+    Model::LayerInfo& info = model_->layers_[layer];
+    bool needs_gradient = std::any_of(inputs.begin(), inputs.end(), [this](size_t input) {
+      return model_->tensors_[input].needs_gradient;
+    });
+    for (const VariableSpec& variable : info.layer->variables()) {
+      needs_gradient = needs_gradient || (variable.trainable && info.trainable);
+    }
+    const size_t output = model_->tensors_.size();
+    model_->tensors_.push_back(
+        {.name = spec.name, .shape = info.layer->output_shape(), .needs_gradient = needs_gradient});
+    info.calls.push_back(model_->calls_.size());
+    model_->calls_.push_back({.layer = layer, .inputs = std::move(inputs), .output = output});
+    tensor_of_[spec.name] = output;
+  }
+
+  std::unique_ptr<Model> model_;
+  std::vector<std::vector<Shape>> shapes_of_layer_;
+  absl::flat_hash_map<std::string, size_t> tensor_of_;  // looked up, never iterated
+};
+
+absl::StatusOr<std::unique_ptr<Model>> Model::Create(const ModelSpec& spec) {
+  return ModelBuilder().Build(spec);
+}
+
+absl::string_view Model::LogitsActivation(size_t output) const {
+  const size_t tensor = outputs_[output];
+  if (tensor < input_count_) return "";
+  for (const Call& call : calls_) {
+    const bool consumed = std::count(call.inputs.begin(), call.inputs.end(), tensor) > 0;
+    if (consumed) return "";
+  }
+  return layers_[calls_[tensor - input_count_].layer].layer->logits_activation();
+}
+
+double Model::flops() const {
+  double flops = 0;
+  for (const Call& call : calls_) flops += layers_[call.layer].layer->flops();
+  return flops;
+}
+
+Model::Pass Model::Forward(StepBuilder& builder, const ForwardRequest& request) const {
+  LOCKSTEP_CHECK(request.inputs.size() == input_count_);
+  Pass pass;
+  pass.tensors = request.inputs;
+  pass.tensors.resize(tensors_.size());
+  for (size_t c = 0; c < calls_.size(); ++c) {
+    const LayerInfo& info = layers_[calls_[c].layer];
+    LayerCall call{.label = tensors_[calls_[c].output].name,
+                   .node_call = request.first_node_call + static_cast<uint32_t>(c),
+                   .training = request.training,
+                   .trainable = info.trainable};
+    for (const size_t input : calls_[c].inputs) call.inputs.push_back(pass.tensors[input]);
+    for (size_t v = 0; v < info.layer->variables().size(); ++v) {
+      call.variables.push_back(request.values.Elements(request.offsets[info.first_variable + v]));
+    }
+    for (size_t o = 0; o < outputs_.size(); ++o) {
+      if (outputs_[o] == calls_[c].output && request.logits[o]) call.logits = true;
+    }
+    info.layer->Forward(builder, call);
+    pass.tensors[calls_[c].output] = call.output;
+    pass.calls.push_back(std::move(call));
+  }
+  return pass;
+}
+
+std::vector<Slice> Model::Backward(StepBuilder& builder, Pass& pass,
+                                   const BackwardRequest& request) const {
+  const bool variables = !request.gradients.empty();
+  std::vector<GradientSink> sinks;
+  for (size_t t = 0; t < tensors_.size(); ++t) {
+    // Towards the inputs everything is wanted; towards variables only what lies after a trainable
+    // one.
+    sinks.emplace_back(tensors_[t].shape.elements(),
+                       request.want_inputs || (variables && tensors_[t].needs_gradient));
+  }
+  for (size_t o = 0; o < outputs_.size(); ++o) {
+    if (request.d_outputs[o].valid() && sinks[outputs_[o]].wanted()) {
+      sinks[outputs_[o]].Pass(builder, request.d_outputs[o]);
+    }
+  }
+  std::vector<bool> reached(calls_.size(), false);
+  for (size_t c = calls_.size(); c-- > 0;) {
+    const LayerInfo& info = layers_[calls_[c].layer];
+    const Slice d_output = sinks[calls_[c].output].gradient();
+    if (d_output.valid()) {
+      std::vector<GradientSink*> d_inputs;
+      for (const size_t input : calls_[c].inputs) d_inputs.push_back(&sinks[input]);
+      info.layer->Backward(builder, pass.calls[c], d_output, d_inputs);
+      reached[c] = true;
+    }
+    if (!variables || !info.trainable || info.calls.front() != c) continue;
+    std::vector<LayerCall*> calls;
+    for (const size_t call : info.calls) {
+      if (reached[call]) calls.push_back(&pass.calls[call]);
+    }
+    RecordVariableGradients(builder, info, calls, request);
+  }
+  std::vector<Slice> d_inputs;
+  for (size_t i = 0; i < input_count_; ++i) d_inputs.push_back(sinks[i].gradient());
+  return d_inputs;
+}
+
+void Model::RecordVariableGradients(StepBuilder& builder, const LayerInfo& info,
+                                    const std::vector<LayerCall*>& calls,
+                                    const BackwardRequest& request) {
+  VariableGradients gradients{.buffers = request.gradients};
+  for (size_t v = 0; v < info.layer->variables().size(); ++v) {
+    if (!info.layer->variables()[v].trainable) continue;
+    gradients.offsets.push_back(request.offsets[info.first_variable + v]);
+  }
+  // A layer that no loss depends on keeps the zeros of its gradient buffers.
+  if (!gradients.offsets.empty() && !calls.empty()) {
+    info.layer->BackwardVariables(builder, calls, gradients);
+  }
+}
+
+}  // namespace lockstep

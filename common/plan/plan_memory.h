@@ -1,0 +1,46 @@
+// PlanMemory: the buffers that live as long as a job, and the liveness-coloured arena of a step's
+// temporaries. Pure bookkeeping of sizes and offsets; the worker owns the memory itself.
+#ifndef LOCKSTEP_COMMON_PLAN_PLAN_MEMORY_H_
+#define LOCKSTEP_COMMON_PLAN_PLAN_MEMORY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/nn/step_builder.h"
+
+namespace lockstep {
+
+struct PersistentBuffer {
+  std::string name;  // "values", "gradients[0]", "input 'x'", ...
+  int64_t bytes = 0;
+  bool shared = false;  // read by other ranks of the host in collectives
+};
+
+// A temporary's bytes and the first and last call that uses it; first > last: never used.
+struct LiveRange {
+  int64_t bytes = 0;
+  int32_t first = 1;
+  int32_t last = 0;
+};
+
+struct ArenaLayout {
+  std::vector<int64_t> offsets;  // one per live range
+  int64_t bytes = 0;
+};
+
+inline constexpr int64_t kBufferAlignBytes = 64;
+
+// Offsets such that ranges alive at once do not overlap: largest first, lowest gap that fits.
+ArenaLayout LayOutArena(const std::vector<LiveRange>& ranges);
+
+// The most bytes alive at any call: no layout can do with less.
+int64_t ArenaLowerBound(const std::vector<LiveRange>& ranges);
+
+// The temporaries of a recorded list, from what each call asks for while it is bound to addresses
+// that nobody reads.
+std::vector<LiveRange> LiveRangesOf(const StepBuilder& builder, size_t persistent_count);
+
+}  // namespace lockstep
+
+#endif  // LOCKSTEP_COMMON_PLAN_PLAN_MEMORY_H_
