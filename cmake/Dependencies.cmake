@@ -4,6 +4,7 @@ find_package(absl CONFIG REQUIRED)
 find_package(hwy CONFIG REQUIRED)
 if(LOCKSTEP_TESTS)
   find_package(GTest CONFIG REQUIRED)
+  find_package(nlohmann_json CONFIG REQUIRED) # the golden vectors
 endif()
 if(NOT LOCKSTEP_KERNELS_ONLY)
   find_package(CLI11 CONFIG REQUIRED)

@@ -15,4 +15,5 @@ target_compile_options(
 # Eigen's packet code is picked per compile flag and would differ between targets (docs/NUMERICS.md).
 target_compile_definitions(lockstep_options INTERFACE EIGEN_DONT_VECTORIZE EIGEN_DONT_PARALLELIZE
                                                       EIGEN_MPL2_ONLY)
+target_compile_definitions(lockstep_options INTERFACE LOCKSTEP_VERSION="${PROJECT_VERSION}")
 target_include_directories(lockstep_options INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})

@@ -4,7 +4,14 @@
 #include "absl/strings/str_cat.h"
 #include <xxhash.h>
 
+#include "common/base/check.h"
+
 namespace lockstep {
+namespace {
+
+void FreeState(XXH3_state_t* state) { XXH3_freeState(state); }
+
+}  // namespace
 
 uint64_t FingerprintOf64(absl::string_view bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());
@@ -12,6 +19,19 @@ uint64_t FingerprintOf64(absl::string_view bytes) {
 
 Fingerprint128 FingerprintOf128(absl::string_view bytes) {
   const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return {.high = hash.high64, .low = hash.low64};
+}
+
+FingerprintStream::FingerprintStream() : state_(XXH3_createState(), &FreeState) {
+  LOCKSTEP_CHECK(state_ != nullptr && XXH3_128bits_reset(state_.get()) == XXH_OK);
+}
+
+void FingerprintStream::Update(absl::string_view bytes) {
+  LOCKSTEP_CHECK(XXH3_128bits_update(state_.get(), bytes.data(), bytes.size()) == XXH_OK);
+}
+
+Fingerprint128 FingerprintStream::Finish() const {
+  const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
   return {.high = hash.high64, .low = hash.low64};
 }
 

@@ -5,9 +5,12 @@
 #define LOCKSTEP_COMMON_BASE_FINGERPRINT_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/strings/string_view.h"
+
+struct XXH3_state_s;
 
 namespace lockstep {
 
@@ -19,6 +22,18 @@ struct Fingerprint128 {
 
 uint64_t FingerprintOf64(absl::string_view bytes);
 Fingerprint128 FingerprintOf128(absl::string_view bytes);
+
+// FingerprintOf128 of bytes that come in pieces. Thread: one per object.
+class FingerprintStream {
+ public:
+  FingerprintStream();
+  void Update(absl::string_view bytes);
+  // Of all bytes up to here; more may follow.
+  Fingerprint128 Finish() const;
+
+ private:
+  std::unique_ptr<XXH3_state_s, void (*)(XXH3_state_s*)> state_;
+};
 
 // 32 lower-case digits.
 std::string ToHex(const Fingerprint128& fingerprint);

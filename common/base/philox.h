@@ -48,11 +48,10 @@ constexpr PhiloxBlock Philox(PhiloxBlock counter, uint64_t key) {
   return counter;
 }
 
-// Word `element mod 4` of the counter made with `element div 4`: the initialisers' numbers.
-constexpr uint32_t InitializerWord(uint64_t key, uint32_t variable, uint64_t element) {
-  const uint64_t group = element / 4;
+// The initialisers' numbers: words of elements 4 `group` to 4 `group` + 3 of a variable.
+constexpr PhiloxBlock InitializerWords(uint64_t key, uint32_t variable, uint64_t group) {
   return Philox({static_cast<uint32_t>(group), static_cast<uint32_t>(group >> 32), variable, 0},
-                key)[element % 4];
+                key);
 }
 
 // [0, 1), exact.

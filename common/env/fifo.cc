@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +40,15 @@ std::string FifoReader::ReadAvailable() {
     bytes.append(buffer, static_cast<size_t>(count));
   }
   return bytes;
+}
+
+FifoWriter::FifoWriter(const std::string& path)
+    : fd_(open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)) {}
+
+void FifoWriter::Write(absl::string_view line) {
+  if (!fd_.is_open() || line.size() > PIPE_BUF) return;
+  // Whole or not at all (pipe(7)); a full pipe means that nobody needs this line.
+  (void)!write(fd_.get(), line.data(), line.size());
 }
 
 }  // namespace lockstep

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 #include "common/env/unique_fd.h"
 
@@ -23,6 +24,20 @@ class FifoReader {
  private:
   explicit FifoReader(UniqueFd fd) : fd_(std::move(fd)) {}
 
+  UniqueFd fd_;
+};
+
+// FifoWriter: the writing end; never blocks and never fails: a line that finds no room, or nobody
+// to read it, is dropped. Thread: one. The process must ignore SIGPIPE.
+class FifoWriter {
+ public:
+  // Of the pipe at `path`; without a reader, or a pipe, every line is dropped.
+  explicit FifoWriter(const std::string& path);
+
+  // `line` ends in a newline; at most PIPE_BUF bytes arrive whole, longer ones are dropped.
+  void Write(absl::string_view line);
+
+ private:
   UniqueFd fd_;
 };
 

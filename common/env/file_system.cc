@@ -1,5 +1,8 @@
 #include "common/env/file_system.h"
 
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -92,6 +95,17 @@ absl::Status ReplaceFileSynced(FileSystem& fs, const std::string& path,
 std::string JoinPath(absl::string_view directory, absl::string_view name) {
   if (directory.empty()) return std::string(name);
   return absl::StrCat(directory, directory.back() == '/' ? "" : "/", name);
+}
+
+std::string TemporaryDirectory() {
+  const char* const directory = std::getenv("TMPDIR");
+  return directory == nullptr || *directory == '\0' ? "/tmp" : directory;
+}
+
+std::string AbsolutePath(absl::string_view path) {
+  if (!path.empty() && path.front() == '/') return std::string(path);
+  std::error_code error;
+  return JoinPath(std::filesystem::current_path(error).string(), path);
 }
 
 std::string ParentPath(absl::string_view path) {

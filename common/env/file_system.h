@@ -99,6 +99,8 @@ class FileSystem {
   virtual absl::StatusOr<std::string> MakeUniqueDirectory(const std::string& prefix) = 0;
   virtual absl::Status RemoveFile(const std::string& path) = 0;  // a link, not what it points to
   virtual absl::Status RemoveDirectory(const std::string& path) = 0;  // must be empty
+  // Makes now its time of modification; the bytes stay.
+  virtual absl::Status Touch(const std::string& path) = 0;
   // Makes creations, renames and removals inside it durable.
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
 
@@ -127,6 +129,10 @@ absl::Status ReplaceFileSynced(FileSystem& fs, const std::string& path,
 
 // "a" + "b" -> "a/b"; an empty directory is the current one.
 std::string JoinPath(absl::string_view directory, absl::string_view name);
+// $TMPDIR, else /tmp.
+std::string TemporaryDirectory();
+// From the current directory; "." and ".." stay.
+std::string AbsolutePath(absl::string_view path);
 // "a/b" -> "a", "b" -> ".", "/b" -> "/".
 std::string ParentPath(absl::string_view path);
 

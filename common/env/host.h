@@ -3,6 +3,7 @@
 #ifndef LOCKSTEP_COMMON_ENV_HOST_H_
 #define LOCKSTEP_COMMON_ENV_HOST_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -17,8 +18,15 @@ int UsableCores();
 // process_vm_readv.
 bool CanReadMemoryOfPeers();
 
+// Memory that this process and its children could still get: what the kernel calls available,
+// within the limits of their cgroup (version 2).
+int64_t AvailableMemoryBytes();
+
+// This host's name, for messages.
+std::string HostName();
+
 // The executable that PATH leads to, absolute.
-absl::StatusOr<std::string> FindProgram(absl::string_view name);
+absl::StatusOr<std::string> FindExecutable(absl::string_view name);
 
 }  // namespace lockstep
 

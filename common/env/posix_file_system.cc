@@ -264,6 +264,10 @@ class PosixFileSystemImpl final : public FileSystem {
     return Check(rmdir(path.c_str()), "removing the directory", path);
   }
 
+  absl::Status Touch(const std::string& path) override {
+    return Check(utimensat(AT_FDCWD, path.c_str(), nullptr, 0), "touching", path);
+  }
+
   absl::Status SyncDirectory(const std::string& path) override {
     LOCKSTEP_ASSIGN_OR_RETURN(const UniqueFd fd,
                               OpenFd(path, O_RDONLY | O_DIRECTORY, "opening the directory"));

@@ -6,6 +6,7 @@ lockstep_library(
        host.h
        proc_file.h
        process_runner.h
+       signals.h
        socket_pair.h
        unique_fd.h
   SRCS clock.cc
@@ -13,5 +14,6 @@ lockstep_library(
        host.cc
        posix_process_runner.cc
        proc_file.cc
+       signals.cc
        socket_pair.cc
   DEPS common_base absl::status absl::statusor absl::strings absl::time)

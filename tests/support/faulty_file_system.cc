@@ -130,6 +130,11 @@ absl::Status FaultyFileSystem::RemoveDirectory(const std::string& path) {
   return real_.RemoveDirectory(path);
 }
 
+absl::Status FaultyFileSystem::Touch(const std::string& path) {
+  LOCKSTEP_RETURN_IF_ERROR(CountCall());
+  return real_.Touch(path);
+}
+
 absl::Status FaultyFileSystem::SyncDirectory(const std::string& path) {
   LOCKSTEP_RETURN_IF_ERROR(CountCall());
   return real_.SyncDirectory(path);

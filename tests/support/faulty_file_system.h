@@ -1,6 +1,6 @@
 // FaultyFileSystem: a real file system whose n-th changing call fails, once or, like a process
 // killed there, with all after it. Thread: one at a time. Changing calls are creations, writes,
-// truncations, syncs, closes of written files, renames, removals; they are counted from 1.
+// truncations, touches, syncs, closes of written files, renames, removals; they are counted from 1.
 #ifndef LOCKSTEP_TESTS_SUPPORT_FAULTY_FILE_SYSTEM_H_
 #define LOCKSTEP_TESTS_SUPPORT_FAULTY_FILE_SYSTEM_H_
 
@@ -43,6 +43,7 @@ class FaultyFileSystem final : public FileSystem {
   absl::StatusOr<std::string> MakeUniqueDirectory(const std::string& prefix) override;
   absl::Status RemoveFile(const std::string& path) override;
   absl::Status RemoveDirectory(const std::string& path) override;
+  absl::Status Touch(const std::string& path) override;
   absl::Status SyncDirectory(const std::string& path) override;
 
  private:

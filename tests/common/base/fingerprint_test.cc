@@ -1,5 +1,8 @@
 #include "common/base/fingerprint.h"
 
+#include <cstddef>
+
+#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 
 namespace lockstep {
@@ -10,6 +13,21 @@ TEST(Fingerprint, IsWhatXxhsumPrints) {
   EXPECT_EQ(ToHex(FingerprintOf128("")), "99aa06d3014798d86001c324468d497f");
   EXPECT_EQ(ToHex(FingerprintOf128("lockstep")), "b4ead11c934f0a1e75345b2b871d8c38");
   EXPECT_EQ(FingerprintOf64("lockstep"), 0x2f270043200950ecu);
+}
+
+TEST(FingerprintStream, IsTheFingerprintOfThePiecesJoined) {
+  std::string bytes;
+  for (int i = 0; i < 5000; ++i) bytes.push_back(static_cast<char>(i * i));
+
+  // XXH3 changes its way at 16, 128 and 240 bytes and keeps 256 of a stream back.
+  for (const size_t piece_bytes : {1, 7, 240, 256, 1024, 4999, 5000}) {
+    FingerprintStream stream;
+    for (size_t at = 0; at < bytes.size(); at += piece_bytes) {
+      EXPECT_EQ(stream.Finish(), FingerprintOf128(bytes.substr(0, at)));
+      stream.Update(absl::string_view(bytes).substr(at, piece_bytes));
+    }
+    EXPECT_EQ(stream.Finish(), FingerprintOf128(bytes)) << piece_bytes;
+  }
 }
 
 TEST(Fingerprint, ReadsItsOwnHexadecimalFormOnly) {

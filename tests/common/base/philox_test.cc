@@ -17,11 +17,11 @@ TEST(Philox, GivesThePublishedAnswers) {
               ElementsAre(0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u));
 }
 
-TEST(Philox, TakesAnInitializersWordsFourToACounter) {
+TEST(Philox, PutsAnInitializersGroupInTheFirstTwoCounterWords) {
   const uint64_t key = RandomKey(7, RandomPurpose::kInitializer);
 
-  EXPECT_EQ(InitializerWord(key, 3, 6), Philox({1, 0, 3, 0}, key)[2]);
-  EXPECT_EQ(InitializerWord(key, 3, uint64_t{5} << 34), Philox({0, 5, 3, 0}, key)[0]);
+  EXPECT_EQ(InitializerWords(key, 3, 1), Philox({1, 0, 3, 0}, key));
+  EXPECT_EQ(InitializerWords(key, 3, uint64_t{5} << 32), Philox({0, 5, 3, 0}, key));
 }
 
 TEST(Philox, GivesEveryPurposeAKeyOfItsOwn) {

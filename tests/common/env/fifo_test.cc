@@ -31,5 +31,25 @@ TEST(FifoReader, OutlivesItsWritersAndNeverBlocks) {
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("fifo")));
 }
 
+TEST(FifoWriter, WritesWholeLinesAndDropsWhatFindsNoRoomOrNoReader) {
+  const TempDir dir;
+  const std::string path = dir.File("fifo");
+  FifoWriter to_nobody(path);
+  to_nobody.Write("lost\n");
+  ASSERT_OK_AND_ASSIGN(FifoReader reader, FifoReader::Create(path));
+  FifoWriter writer(path);
+
+  writer.Write("one\n");
+  writer.Write(std::string(5000, 'x'));
+  writer.Write("two\n");
+  EXPECT_EQ(reader.ReadAvailable(), "one\ntwo\n");
+
+  const std::string line = std::string(4000, 'y') + "\n";
+  for (int i = 0; i < 2000; ++i) writer.Write(line);  // never blocks
+  const std::string kept = reader.ReadAvailable();
+  EXPECT_GT(kept.size(), 0u);
+  EXPECT_EQ(kept.size() % line.size(), 0u);
+}
+
 }  // namespace
 }  // namespace lockstep

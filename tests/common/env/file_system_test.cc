@@ -2,6 +2,7 @@
 // must fail.
 #include "common/env/file_system.h"
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 
@@ -109,6 +110,21 @@ TEST(PosixFileSystem, ExaminesFilesAndFollowsLinks) {
   EXPECT_GT(fs.FreeBytes(dir.path()).value(), 0);
   EXPECT_EQ(fs.Exists(dir.File("a")).value(), true);
   EXPECT_EQ(fs.Exists(dir.File("no/such")).value(), false);
+}
+
+TEST(PosixFileSystem, TouchMakesAFileYoungAndKeepsItsBytes) {
+  TempDir dir;
+  FileSystem& fs = PosixFileSystem();
+  WriteFile(dir.File("a"), "12345");
+  std::filesystem::last_write_time(
+      dir.File("a"), std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  const absl::Time old = fs.Stat(dir.File("a"))->modified;
+
+  ASSERT_OK(fs.Touch(dir.File("a")));
+
+  EXPECT_GT(fs.Stat(dir.File("a"))->modified, old);
+  EXPECT_EQ(ReadFile(fs, dir.File("a"), kBytesMax).value(), "12345");
+  EXPECT_THAT(fs.Touch(dir.File("none")), StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
 }
 
 TEST(PosixFileSystem, ListsNamesInOrderWithTheirOwnTypes) {

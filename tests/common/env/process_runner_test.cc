@@ -65,10 +65,11 @@ TEST_F(ProcessRunner, GivesExactlyTheEnvironmentItWasTold) {
 TEST_F(ProcessRunner, GivesNoDescriptorBeyondThoseNamed) {
   const UniqueFd leaky(open("/dev/null", O_RDONLY));  // not close-on-exec
   const UniqueFd wanted(open("/dev/zero", O_RDONLY));
-  ProcessSpec spec = Shell("readlink /proc/$$/fd/0 /proc/$$/fd/3; ls /proc/$$/fd | tr '\\n' ' '");
+  ProcessSpec spec = Shell("readlink /proc/$$/fd/0 /proc/$$/fd/3; exec ls /proc/self/fd");
   spec.descriptors = {wanted.get()};
 
-  EXPECT_EQ(Run(spec), "/dev/null\n/dev/zero\n0 1 2 3 ");
+  // 4 is the directory that ls itself reads.
+  EXPECT_EQ(Run(spec), "/dev/null\n/dev/zero\n0\n1\n2\n3\n4\n");
 }
 
 TEST_F(ProcessRunner, RestoresSignalsThatTheCallerBlockedOrIgnored) {
@@ -132,9 +133,9 @@ TEST_F(ProcessRunner, KillsASessionButOnlyWhatCarriesTheMark) {
 }
 
 TEST(Host, FindsProgramsInThePathOnly) {
-  ASSERT_OK_AND_ASSIGN(const std::string shell, FindProgram("sh"));
+  ASSERT_OK_AND_ASSIGN(const std::string shell, FindExecutable("sh"));
   EXPECT_TRUE(std::filesystem::path(shell).is_absolute());
-  EXPECT_THAT(FindProgram("no-such-program"),
+  EXPECT_THAT(FindExecutable("no-such-program"),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("no-such-program")));
   EXPECT_GE(UsableCores(), 1);
 }
