@@ -39,7 +39,7 @@ class TensorFileLayout {
 class CheckpointLayout {
  public:
   // `variables`: all variables, models by name, each in Keras' weight order. `state`:
-  // `<slot>/<variable path>`, e.g. "adam/m/conv2d/kernel", and whatever else the optimizer keeps,
+  // `<slot>/<variable path>`, e.g. "m/conv2d/kernel", and whatever else the optimizer keeps,
   // in any order that depends on the job alone.
   static absl::StatusOr<CheckpointLayout> Create(std::vector<TensorSpec> variables,
                                                  std::vector<TensorSpec> state);

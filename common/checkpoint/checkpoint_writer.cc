@@ -32,6 +32,16 @@ CheckpointOutcome CheckpointWriter::Wait() {
   return std::move(outcome_);
 }
 
+absl::Status CheckpointWriter::StartPrepare(std::string root, int64_t step) {
+  return Start([this, root = std::move(root), step] {
+    CheckpointOutcome outcome;
+    absl::StatusOr<std::string> directory = PrepareCheckpoint(fs_, root, step, layout_);
+    outcome.status = directory.status();
+    if (directory.ok()) outcome.directory = *std::move(directory);
+    return outcome;
+  });
+}
+
 absl::Status CheckpointWriter::StartWrite(std::string directory, OwnedSnapshot snapshot) {
   return Start([this, directory = std::move(directory), snapshot = std::move(snapshot)] {
     CheckpointOutcome outcome;
@@ -42,10 +52,13 @@ absl::Status CheckpointWriter::StartWrite(std::string directory, OwnedSnapshot s
   });
 }
 
-absl::Status CheckpointWriter::StartPublish(PublishRequest request, int keep) {
-  return Start([this, request = std::move(request), keep] {
+absl::Status CheckpointWriter::StartPublish(PublishRequest request, int keep,
+                                            std::function<absl::Status()> before) {
+  return Start([this, request = std::move(request), keep, before = std::move(before)] {
     CheckpointOutcome outcome;
-    absl::StatusOr<PublishedCheckpoint> published = PublishCheckpoint(fs_, request);
+    const absl::Status ready = before == nullptr ? absl::OkStatus() : before();
+    absl::StatusOr<PublishedCheckpoint> published =
+        ready.ok() ? PublishCheckpoint(fs_, request) : ready;
     outcome.status = published.status();
     if (published.ok()) {
       outcome.published = *std::move(published);

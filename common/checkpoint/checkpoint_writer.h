@@ -21,6 +21,7 @@ namespace lockstep {
 
 struct CheckpointOutcome {
   absl::Status status;
+  std::string directory;          // of StartPrepare
   RangeDigests ranges;            // of StartWrite
   PublishedCheckpoint published;  // of StartPublish
   absl::Status
@@ -35,11 +36,14 @@ class CheckpointWriter {
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
   // The destructor finishes what is in flight.
 
+  // Rank 0: PrepareCheckpoint.
+  absl::Status StartPrepare(std::string root, int64_t step);
   // Every rank: WriteOwnedRanges.
   absl::Status StartWrite(std::string directory, OwnedSnapshot snapshot);
-  // Rank 0: PublishCheckpoint, then PruneCheckpoints to `keep`. On failure the temporary directory
-  // is removed.
-  absl::Status StartPublish(PublishRequest request, int keep);
+  // Rank 0: `before`, PublishCheckpoint, then PruneCheckpoints to `keep`. On failure the temporary
+  // directory is removed. `before` makes durable what the checkpoint promises beside itself.
+  absl::Status StartPublish(PublishRequest request, int keep,
+                            std::function<absl::Status()> before = nullptr);
 
   // Nothing was started, or its outcome has been taken.
   bool idle() const { return !started_; }

@@ -16,19 +16,28 @@
 namespace lockstep {
 namespace {
 
-// The random words of one variable.
+// The random words of one variable; four neighbours cost one call of Philox.
 class Words {
  public:
   explicit Words(const VariableKey& key)
       : key_(RandomKey(key.seed, RandomPurpose::kInitializer)), variable_(key.variable) {}
-  uint32_t operator[](size_t element) const { return InitializerWord(key_, variable_, element); }
+
+  uint32_t operator[](uint64_t element) {
+    if (element / 4 != group_) {
+      group_ = element / 4;
+      block_ = InitializerWords(key_, variable_, group_);
+    }
+    return block_[element % 4];
+  }
 
  private:
   uint64_t key_;
   uint32_t variable_;
+  uint64_t group_ = ~uint64_t{0};
+  PhiloxBlock block_ = {};
 };
 
-void FillUniform(double low, double high, const Words& words, absl::Span<float> out) {
+void FillUniform(double low, double high, Words words, absl::Span<float> out) {
   const auto a = static_cast<float>(low);
   const float width = static_cast<float>(high) - a;
   for (size_t e = 0; e < out.size(); ++e) out[e] = std::fma(UniformOf(words[e]), width, a);
@@ -36,8 +45,7 @@ void FillUniform(double low, double high, const Words& words, absl::Span<float> 
 
 enum class Tails { kKept, kCutAtTwo };
 
-void FillNormal(double mean, double deviation, Tails tails, const Words& words,
-                absl::Span<float> out) {
+void FillNormal(double mean, double deviation, Tails tails, Words words, absl::Span<float> out) {
   for (size_t e = 0; e < out.size(); ++e) {
     const double x = tails == Tails::kKept ? NormalOf(words[e]) : TruncatedNormalOf(words[e]);
     out[e] = static_cast<float>(x * deviation + mean);
@@ -209,7 +217,7 @@ void FillOrthogonal(const Options& options, const Shape& shape, const VariableKe
   const size_t rows = out.size() / columns;
   const size_t length = std::max(rows, columns);
   const size_t count = std::min(rows, columns);
-  const Words words(key);
+  Words words(key);
   std::vector<std::vector<double>> basis;
   for (size_t j = 0; j < count; ++j) {
     std::vector<double> v(length);

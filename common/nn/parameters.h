@@ -9,18 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "common/base/range.h"
 #include "common/nn/model.h"
 
 namespace lockstep {
 
 // Ownership ranges and the block tree are cut in blocks of this many elements.
 inline constexpr int64_t kParameterBlockElements = 4096;
-
-struct ElementRange {
-  int64_t begin = 0;
-  int64_t end = 0;
-  int64_t size() const { return end - begin; }
-};
 
 class ParameterSet {
  public:
@@ -42,14 +37,14 @@ class ParameterSet {
   // Offsets of one model's variables in its own weight order.
   std::vector<int64_t> OffsetsOf(size_t model) const;
   // A model's trainable elements in the flat buffer, padded to whole blocks.
-  ElementRange TrainableRange(size_t model) const { return ranges_[model]; }
+  Range TrainableRange(size_t model) const { return ranges_[model]; }
   int64_t trainable_elements() const { return trainable_elements_; }  // gradient buffer length
   int64_t elements() const { return elements_; }                      // value buffer length
   int64_t parameter_count() const;  // without gaps, trainable and not
 
  private:
   std::vector<Variable> variables_;
-  std::vector<ElementRange> ranges_;
+  std::vector<Range> ranges_;
   int64_t trainable_elements_ = 0;
   int64_t elements_ = 0;
 };

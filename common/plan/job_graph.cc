@@ -7,6 +7,7 @@
 
 #include "common/base/status_macros.h"
 #include "common/nn/loss_registry.h"
+#include "common/optim/optimizer_registry.h"
 
 namespace lockstep {
 namespace {
@@ -53,6 +54,31 @@ absl::StatusOr<JobOutput> MakeOutput(const JobSpec& spec, const LossSpec& loss,
     output.metric_names.push_back(metric.type);
   }
   return output;
+}
+
+// The spec's parser has seen to it that every model has one.
+absl::StatusOr<std::unique_ptr<Optimizer>> OptimizerOf(const JobSpec& spec, const Model& model) {
+  for (const OptimizerSpec& optimizer : spec.optimizers()) {
+    if (optimizer.model == model.name()) return MakeOptimizer(optimizer.optimizer);
+  }
+  return absl::InternalError(absl::StrCat("model '", model.name(), "' has no optimizer"));
+}
+
+// As in Keras, where there is just one output and its targets are classes.
+absl::Status CheckClassWeight(const JobSpec& spec, const JobGraph& graph) {
+  const std::map<int64_t, double>& weights = spec.train().class_weight;
+  if (weights.empty()) return absl::OkStatus();
+  if (graph.outputs.size() != 1 || graph.outputs[0].loss->target_kind() != TargetKind::kLabels) {
+    return absl::InvalidArgumentError(
+        "train.class_weight: needs one output with class labels, as of "
+        "sparse_categorical_crossentropy; use sample_weights instead");
+  }
+  const int64_t classes = OutputTensor(graph, graph.outputs[0]).shape.back();
+  const int64_t greatest = weights.rbegin()->first;
+  if (greatest < classes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("train.class_weight: class ", greatest,
+                                                 " of an output with ", classes,
+                                                 " classes; remove it"));
 }
 
 const DataField* FindField(const std::vector<DataField>& fields, const std::string& name) {
@@ -114,7 +140,8 @@ absl::StatusOr<JobGraph> BuildJobGraph(const JobSpec& spec) {
   for (const ModelSpec& model_spec : spec.models()) {
     LOCKSTEP_ASSIGN_OR_RETURN(std::unique_ptr<Model> model, Model::Create(model_spec));
     models.push_back(model.get());
-    graph.models.push_back({.model = std::move(model)});
+    LOCKSTEP_ASSIGN_OR_RETURN(std::unique_ptr<Optimizer> optimizer, OptimizerOf(spec, *model));
+    graph.models.push_back({.model = std::move(model), .optimizer = std::move(optimizer)});
   }
   graph.parameters = std::make_unique<ParameterSet>(models);
   for (size_t m = 0; m < graph.models.size(); ++m) {
@@ -126,6 +153,7 @@ absl::StatusOr<JobGraph> BuildJobGraph(const JobSpec& spec) {
     graph.sum_count += 1 + output.metrics.size();
     graph.outputs.push_back(std::move(output));
   }
+  LOCKSTEP_RETURN_IF_ERROR(CheckClassWeight(spec, graph));
   return graph;
 }
 

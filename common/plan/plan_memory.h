@@ -12,7 +12,7 @@
 namespace lockstep {
 
 struct PersistentBuffer {
-  std::string name;  // "values", "gradients[0]", "input 'x'", ...
+  std::string name;  // "values", "gradients", "input 'x'", ...
   int64_t bytes = 0;
   bool shared = false;  // read by other ranks of the host in collectives
 };

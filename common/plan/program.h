@@ -13,33 +13,21 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
-#include "common/kernels/decode.h"
+#include "common/data/data_signature.h"
 #include "common/nn/loss.h"
 #include "common/nn/metrics.h"
 #include "common/nn/model.h"
 #include "common/nn/parameters.h"
+#include "common/optim/optimizer.h"
 #include "common/plan/plan_memory.h"
 #include "common/spec/job_spec.h"
 
 namespace lockstep {
 
-// One field of the data: what a sample holds under this name.
-struct DataField {
-  std::string name;  // of the model's input or output
-  kernels::SampleType type = kernels::SampleType::kF32;
-  Shape shape;
-  friend bool operator==(const DataField&, const DataField&) = default;
-};
-
-struct DataSignature {
-  std::vector<DataField> inputs;
-  std::vector<DataField> targets;
-  friend bool operator==(const DataSignature&, const DataSignature&) = default;
-};
-
 // A model of the job with everything resolved.
 struct JobModel {
   std::unique_ptr<Model> model;
+  std::unique_ptr<Optimizer> optimizer;
   std::vector<int64_t> offsets;  // of its variables in the flat buffers
 };
 

@@ -7,24 +7,27 @@
 
 #include "common/base/philox.h"
 #include "common/kernels/decode.h"
+#include "common/plan/shard_plan.h"
 
 namespace lockstep {
 
-std::unique_ptr<StaticPlan> StaticPlan::Create(const JobGraph& graph, const DataSignature& data,
-                                               const JobSpec& spec, const ProgramDef& program,
-                                               BatchGeometry geometry) {
-  std::unique_ptr<StaticPlan> plan(new StaticPlan());
-  plan->context_ = std::make_unique<ProgramContext>(graph, data, spec.data());
+std::unique_ptr<StaticPlan> StaticPlan::Create(const PlanRequest& request) {
+  std::unique_ptr<StaticPlan> plan(new StaticPlan(request));
+  const JobGraph& graph = *request.graph;
+  const JobSpec& spec = *request.spec;
+  plan->context_ = std::make_unique<ProgramContext>(graph, *request.train, spec.data());
   ProgramContext& context = *plan->context_;
-  context.geometry = std::move(geometry);
+  context.geometry = request.geometry;
   const auto subtrees = static_cast<int64_t>(context.geometry.subtrees.size());
   const int64_t slots = int64_t{kernels::kBlockLanes} * context.geometry.blocks;
 
   context.values = plan->AddPersistent("values", graph.parameters->elements() * 4, true);
+  const int64_t stride = graph.parameters->trainable_elements();
+  const Slice gradients = plan->AddPersistent("gradients", subtrees * stride * 4, true);
   for (int64_t t = 0; t < subtrees; ++t) {
-    context.gradients.push_back(plan->AddPersistent(
-        absl::StrCat("gradients[", t, "]"), graph.parameters->trainable_elements() * 4, true));
+    context.gradients.push_back(gradients.Elements(t * stride));
   }
+  plan->AddOwned();
   context.run_inputs = {
       .shard_count = plan->AddPersistent("shard counts", std::max(1, context.geometry.shards) * 4),
       .batch_position = plan->AddPersistent("batch positions", slots * 4),
@@ -32,12 +35,11 @@ std::unique_ptr<StaticPlan> StaticPlan::Create(const JobGraph& graph, const Data
       .dropout_key = RandomKey(spec.train().seed, RandomPurpose::kDropout)};
   context.sums = plan->AddPersistent(
       "sums", std::max<int64_t>(1, subtrees * static_cast<int64_t>(graph.sum_count)) * 8);
-  plan->AddFeed(graph, data);
-
-  for (ProgramPhase& phase : program.record_train(context)) {
+  context.feed = plan->AddFeed(*request.train);
+  for (ProgramPhase& phase : request.program->record_train(context)) {
     plan->train_.push_back(plan->LayOut(std::move(phase)));
   }
-  plan->evaluate_ = plan->LayOut(program.record_evaluate(context));
+  plan->PlanEvaluations();
   return plan;
 }
 
@@ -46,24 +48,71 @@ Slice StaticPlan::AddPersistent(std::string name, int64_t bytes, bool shared) {
   return {static_cast<int32_t>(persistent_.size()) - 1, 0};
 }
 
-void StaticPlan::AddFeed(const JobGraph& graph, const DataSignature& data) {
-  ProgramContext& context = *context_;
-  const int64_t slots = int64_t{kernels::kBlockLanes} * context.geometry.blocks;
+FeedSlices StaticPlan::AddFeed(const DataSignature& data) {
+  FeedSlices feed;
+  const JobGraph& graph = *request_.graph;
+  const int64_t slots = int64_t{kernels::kBlockLanes} * request_.geometry.blocks;
   const auto rows = [&](const DataField& field, absl::string_view what) {
     return AddPersistent(absl::StrCat(what, " '", field.name, "'"),
                          slots * field.shape.elements() * kernels::SampleTypeBytes(field.type));
   };
-  for (const DataField& field : data.inputs) {
-    context.feed.input_rows.push_back(rows(field, "input"));
-  }
+  for (const DataField& field : data.inputs) feed.input_rows.push_back(rows(field, "input"));
   for (size_t o = 0; o < graph.outputs.size(); ++o) {
     const bool labels = graph.outputs[o].loss->target_kind() == TargetKind::kLabels;
     const std::string name = absl::StrCat("'", data.targets[o].name, "'");
-    context.feed.labels.push_back(labels ? AddPersistent(absl::StrCat("labels ", name), slots * 4)
-                                         : Slice{});
-    context.feed.target_rows.push_back(labels ? Slice{} : rows(data.targets[o], "target"));
-    context.feed.seeds.push_back(AddPersistent(absl::StrCat("seeds ", name), slots * 4));
-    context.feed.weights.push_back(AddPersistent(absl::StrCat("weights ", name), slots * 4));
+    feed.labels.push_back(labels ? AddPersistent(absl::StrCat("labels ", name), slots * 4)
+                                 : Slice{});
+    feed.target_rows.push_back(labels ? Slice{} : rows(data.targets[o], "target"));
+    feed.seeds.push_back(AddPersistent(absl::StrCat("seeds ", name), slots * 4));
+    feed.weights.push_back(AddPersistent(absl::StrCat("weights ", name), slots * 4));
+  }
+  return feed;
+}
+
+void StaticPlan::AddOwned() {
+  const ParameterSet& parameters = *request_.graph->parameters;
+  int64_t snapshot = 0;
+  for (size_t m = 0; m < request_.graph->models.size(); ++m) {
+    const Range trainable = parameters.TrainableRange(m);
+    OwnedModel owned;
+    for (int32_t r = 0; r < request_.workers; ++r) {
+      const Range blocks =
+          OwnedBlocks(trainable.size() / kParameterBlockElements, request_.workers, r);
+      owned.ranges.push_back({trainable.begin + blocks.begin * kParameterBlockElements,
+                              trainable.begin + blocks.end * kParameterBlockElements});
+    }
+    owned.own = owned.ranges[static_cast<size_t>(request_.rank)];
+    const std::string& model = request_.graph->models[m].model->name();
+    for (const absl::string_view slot : request_.graph->models[m].optimizer->state_slots()) {
+      owned.state.push_back(
+          AddPersistent(absl::StrCat("optimizer '", model, "' ", slot), owned.own.size() * 4));
+    }
+    snapshot += owned.own.size() * (1 + static_cast<int64_t>(owned.state.size()));
+    owned_.push_back(std::move(owned));
+  }
+  if (request_.rank == 0) snapshot += parameters.elements() - parameters.trainable_elements();
+  snapshot_ = AddPersistent("checkpoint snapshot", snapshot * 4);
+}
+
+// Data sets of one signature share a feed and a plan.
+void StaticPlan::PlanEvaluations() {
+  std::vector<std::pair<const DataSignature*, FeedSlices>> feeds = {
+      {request_.train, context_->feed}};
+  for (const DataSignature* data : request_.evaluations) {
+    auto known = std::find_if(feeds.begin(), feeds.end(),
+                              [data](const auto& feed) { return *feed.first == *data; });
+    if (known == feeds.end()) {
+      feeds.emplace_back(data, AddFeed(*data));
+      known = std::prev(feeds.end());
+    }
+    auto context = std::make_unique<ProgramContext>(*request_.graph, *data, request_.spec->data());
+    context->geometry = context_->geometry;
+    context->run_inputs = context_->run_inputs;
+    context->feed = known->second;
+    context->values = context_->values;
+    context->sums = context_->sums;
+    evaluations_.push_back({LayOut(request_.program->record_evaluate(*context)), known->second});
+    evaluation_contexts_.push_back(std::move(context));
   }
 }
 

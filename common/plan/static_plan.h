@@ -19,32 +19,66 @@ struct PlannedPhase {
   int64_t arena_lower_bound = 0;
 };
 
+// The evaluation of one data set, over feed slices of its own where its types differ.
+struct PlannedEvaluation {
+  PlannedPhase phase;
+  FeedSlices feed;
+};
+
+// The part of a model's trainable variables that this rank updates, and the optimizer's arrays for
+// it.
+struct OwnedModel {
+  std::vector<Range> ranges;  // by rank, elements of the flat buffers, whole ownership blocks
+  Range own;                  // this rank's
+  std::vector<Slice> state;   // one array of own.size() floats per slot of the optimizer
+};
+
+struct PlanRequest {
+  // All but `geometry` must outlive the plan.
+  const JobSpec* spec = nullptr;
+  const JobGraph* graph = nullptr;
+  const ProgramDef* program = nullptr;
+  const DataSignature* train = nullptr;
+  std::vector<const DataSignature*> evaluations;
+  BatchGeometry geometry;
+  int32_t workers = 1;
+  int32_t rank = 0;
+};
+
 class StaticPlan {
  public:
-  // `graph`, `data` and `preprocess` must outlive the plan. `seed`: of the job.
-  static std::unique_ptr<StaticPlan> Create(const JobGraph& graph, const DataSignature& data,
-                                            const JobSpec& spec, const ProgramDef& program,
-                                            BatchGeometry geometry);
+  static std::unique_ptr<StaticPlan> Create(const PlanRequest& request);
 
   const std::vector<PersistentBuffer>& persistent() const { return persistent_; }
   const std::vector<PlannedPhase>& train() const { return train_; }
-  const PlannedPhase& evaluate() const { return evaluate_; }
+  const std::vector<PlannedEvaluation>& evaluations() const { return evaluations_; }
   const ProgramContext& slices() const { return *context_; }
+  const std::vector<OwnedModel>& owned() const { return owned_; }  // by model
+  // Copies of what this rank owns (each model's values, then its state; rank 0: then the variables
+  // that are not trained), so that training goes on while a checkpoint is written.
+  Slice snapshot() const { return snapshot_; }
 
-  int64_t arena_bytes() const { return arena_bytes_; }  // of the largest phase
-  int64_t persistent_bytes() const;                     // of all persistent buffers
-  double flops() const;                                 // of the training phases, this rank
+  int64_t arena_bytes() const { return arena_bytes_; }                  // of the largest phase
+  int64_t persistent_bytes() const;                                     // of all persistent buffers
+  int64_t bytes() const { return arena_bytes() + persistent_bytes(); }  // of this worker
+  double flops() const;  // of the training phases, this rank
 
  private:
-  StaticPlan() = default;
+  explicit StaticPlan(const PlanRequest& request) : request_(request) {}
   Slice AddPersistent(std::string name, int64_t bytes, bool shared = false);
-  void AddFeed(const JobGraph& graph, const DataSignature& data);
+  FeedSlices AddFeed(const DataSignature& data);
+  void AddOwned();
   PlannedPhase LayOut(ProgramPhase phase);
+  void PlanEvaluations();
 
+  PlanRequest request_;
   std::vector<PersistentBuffer> persistent_;
   std::unique_ptr<ProgramContext> context_;
+  std::vector<std::unique_ptr<ProgramContext>> evaluation_contexts_;
   std::vector<PlannedPhase> train_;
-  PlannedPhase evaluate_;
+  std::vector<PlannedEvaluation> evaluations_;
+  std::vector<OwnedModel> owned_;
+  Slice snapshot_;
   int64_t arena_bytes_ = 0;
 };
 

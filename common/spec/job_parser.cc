@@ -88,7 +88,7 @@ constexpr OptionDoc kTrainKeys[] = {
 };
 
 constexpr OptionDoc kCheckpointKeys[] = {
-    Section("every", "null", "a time, like 60s"),
+    Section("every", "null", "a time; without it and every_steps: 60s"),
     Section("every_steps", "null", "a number of steps"),
     Count("keep", "3", kCheckpointsKeptMax, "how many are kept"),
 };
@@ -434,7 +434,10 @@ class JobSpecParser {
       LOCKSTEP_ASSIGN_OR_RETURN(spec_.checkpoint_.every,
                                 ParseDuration(keys.GetValue("every"), "checkpoint.every"));
     }
-    if (keys.IsNull("every_steps")) return absl::OkStatus();
+    if (keys.IsNull("every_steps")) {
+      if (keys.IsNull("every")) spec_.checkpoint_.every = absl::Seconds(60);
+      return absl::OkStatus();
+    }
     if (spec_.checkpoint_.every.has_value()) {
       return keys.Error("every_steps", "stands beside 'every'; give one of them");
     }

@@ -104,8 +104,8 @@ struct OptimizerSpec {
 };
 
 struct CheckpointSpec {
-  std::optional<absl::Duration>
-      every;  // at most one of these two; each epoch has a checkpoint in any case
+  // Exactly one of these two; each epoch has a checkpoint in any case.
+  std::optional<absl::Duration> every;
   std::optional<int64_t> every_steps;
   int64_t keep = 3;
 

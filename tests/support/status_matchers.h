@@ -31,15 +31,17 @@ MATCHER_P2(StatusIs, code, message, "") {
 
 }  // namespace lockstep::testing
 
-#define ASSERT_OK(expression) ASSERT_THAT((expression), ::lockstep::testing::IsOk())
-#define EXPECT_OK(expression) EXPECT_THAT((expression), ::lockstep::testing::IsOk())
+#define ASSERT_OK(expression) \
+  ASSERT_THAT(::lockstep::testing::ToStatus(expression), ::lockstep::testing::IsOk())
+#define EXPECT_OK(expression) \
+  EXPECT_THAT(::lockstep::testing::ToStatus(expression), ::lockstep::testing::IsOk())
 #define LOCKSTEP_TEST_JOIN_(a, b) a##b
 #define LOCKSTEP_TEST_NAME_(a, b) LOCKSTEP_TEST_JOIN_(a, b)
 #define ASSERT_OK_AND_ASSIGN(target, expression) \
   ASSERT_OK_AND_ASSIGN_IMPL_(LOCKSTEP_TEST_NAME_(test_or_, __LINE__), target, expression)
 #define ASSERT_OK_AND_ASSIGN_IMPL_(holder, target, expression) \
   auto holder = (expression);                                  \
-  ASSERT_THAT(holder, ::lockstep::testing::IsOk());            \
+  ASSERT_OK(holder);                                           \
   target = *std::move(holder)
 
 #endif  // LOCKSTEP_TESTS_SUPPORT_STATUS_MATCHERS_H_

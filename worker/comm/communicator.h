@@ -59,6 +59,7 @@ class Communicator {
 
   int rank() const { return transport_->rank(); }
   int size() const { return transport_->size(); }
+  int host_size() const { return host_->size(); }  // ranks of this host
   // The subtrees of all ranks, in shard order.
   const std::vector<SubtreePlace>& subtrees() const { return subtrees_; }
 

@@ -21,7 +21,8 @@ JobSpec SmallJob() { return *LoadJobSpec(kSmallJob, "job.yaml", "/jobs"); }
 TEST(CanonicalJson, HoldsEveryKeySortedWithItsDefaults) {
   EXPECT_EQ(
       ToCanonicalJson(SmallJob()),
-      R"({"checkpoint":{"keep":3},"data":{"preprocess":{"offset":0,"scale":1},"train":{"format":)"
+      R"({"checkpoint":{"every":"60s","keep":3},"data":{"preprocess":{"offset":0,"scale":1},)"
+      R"("train":{"format":)"
       R"("idx","options":{"inputs":"/jobs/x","targets":"/jobs/y"}}},"launcher":{"options":{},)"
       R"("type":"local"},"loss":{"dense":{"options":{},"type":"mean_squared_error"}},)"
       R"("loss_weights":{"dense":1},"metrics":[],"models":{"model":{"inputs":[{"name":)"

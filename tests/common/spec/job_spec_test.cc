@@ -95,7 +95,7 @@ TEST(JobSpec, HasTheDefaultsOfKeras) {
   EXPECT_TRUE(spec.train().shuffle);
   EXPECT_EQ(spec.shards(), 8);
   EXPECT_EQ(spec.losses()[0].weight, 1.0);
-  EXPECT_EQ(spec.checkpoint(), CheckpointSpec{});
+  EXPECT_EQ(spec.checkpoint(), CheckpointSpec{.every = absl::Seconds(60)});
   EXPECT_EQ(spec.resources(), ResourcesSpec{});
   EXPECT_EQ(spec.launcher().type, "local");
 }
