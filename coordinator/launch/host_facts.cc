@@ -13,7 +13,7 @@ namespace lockstep {
 namespace {
 
 absl::StatusOr<std::string> FindInstalled(const char* program, const char* package) {
-  absl::StatusOr<std::string> path = FindProgram(program);
+  absl::StatusOr<std::string> path = FindExecutable(program);
   if (path.ok()) return path;
   return absl::NotFoundError(absl::StrCat("launcher local: '", program,
                                           "' is not in PATH; install the package ", package));
