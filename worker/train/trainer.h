@@ -85,6 +85,8 @@ class Trainer {
 
   // Until the job's last step or a request to stop. Every rank calls it once.
   absl::StatusOr<TrainingResult> Run();
+  // One step of Run, for benches.
+  absl::Status RunStep();
   // Losses and metrics of a data set with the values of now; the names begin with `prefix`.
   absl::StatusOr<MetricValues> Evaluate(const TrainingData& data, absl::string_view prefix);
   // The same of the test set ("test_loss"), or, without one, the validation set ("val_loss").
@@ -102,7 +104,6 @@ class Trainer {
   BatchLoader LoaderOf(const TrainingData& data, const FeedSlices& slices,
                        const std::map<int64_t, double>& class_weight) const;
 
-  absl::Status RunStep();
   absl::Status RunPhase(size_t phase);
   absl::Status Exchange(const ControlWord& word);
   absl::Status TakeOutcome();
