@@ -147,8 +147,9 @@ DataCache DataCache::FromEnvironment(FileSystem& fs) {
     int64_t number = 0;
     const Value value = absl::SimpleAtoi(text, &number) ? Value::Int(number) : Value::String(text);
     const absl::StatusOr<int64_t> bytes = ParseBytes(value, kBytesVariable);
-    if (bytes.ok()) bytes_max = *bytes;
-    if (!bytes.ok()) {
+    if (bytes.ok()) {
+      bytes_max = *bytes;
+    } else {
       Log(LogLevel::kWarning, "data_cache_bound_ignored",
           {{"error", bytes.status().ToString()}, {"bytes_max", bytes_max}});
     }
@@ -251,7 +252,7 @@ absl::Status DataCache::MakeRoom() {
   });
   for (const Entry& copy : copies) {
     if (total <= bytes_max_) break;
-    const absl::Status removed = fs_.RemoveFile(copy.path);
+    absl::Status removed = fs_.RemoveFile(copy.path);
     if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
     total -= copy.bytes;
   }

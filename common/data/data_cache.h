@@ -28,7 +28,7 @@ class DataCache {
   // $LOCKSTEP_CACHE_BYTES, else 16 GiB.
   static DataCache FromEnvironment(FileSystem& fs);
 
-  // The copy of `source` under `variant` ("gz", "npz/x"). `make` writes it, `bytes` long, in any
+  // The copy of `source` under `variant` ("gz", "npz/3"). `make` writes it, `bytes` long, in any
   // number of pieces from the start on; it is called only where no process of this host has done so
   // for this state (size, time of change, inode) of `source`, and a second time if the cache fails
   // under it.

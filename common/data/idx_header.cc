@@ -1,6 +1,8 @@
 #include "common/data/idx_header.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -40,15 +42,10 @@ absl::StatusOr<ArrayHeader> ParseIdxHeader(absl::string_view start) {
         absl::StrCat("it starts with the bytes ", absl::BytesToHexString(magic),
                      ", an IDX file with 0000; give the format that it has"));
   }
-  ElementType element;
-  bool known = false;
-  for (const IdxType& type : kTypes) {
-    if (type.code != static_cast<uint8_t>(magic[2])) continue;
-    known = true;
-    element.type = type.type;
-    if (kernels::SampleTypeBytes(type.type) > 1) element.form = ElementForm::kSwapped;
-  }
-  if (!known) {
+  const uint8_t code = static_cast<uint8_t>(magic[2]);
+  const IdxType* const type = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                           [code](const IdxType& t) { return t.code == code; });
+  if (type == std::end(kTypes)) {
     return absl::FailedPreconditionError(
         absl::StrCat("its type byte is ", absl::BytesToHexString(magic.substr(2, 1)),
                      "; known are 08 (u8), 09 (i8), 0b (i16), 0c (i32), 0d (f32) and 0e (f64)"));
@@ -69,7 +66,9 @@ absl::StatusOr<ArrayHeader> ParseIdxHeader(absl::string_view start) {
   for (size_t at = kMagicBytes; at < header_bytes; at += kDimBytes) {
     dims.push_back(BigEndian32(start.substr(at, kDimBytes)));
   }
-  return MakeArrayHeader(element, std::move(dims), static_cast<int64_t>(header_bytes));
+  const bool is_wide = kernels::SampleTypeBytes(type->type) > 1;
+  return MakeArrayHeader({type->type, is_wide ? ElementForm::kSwapped : ElementForm::kNative},
+                         std::move(dims), static_cast<int64_t>(header_bytes));
 }
 
 }  // namespace lockstep

@@ -20,7 +20,7 @@ void UpdateRange(absl::string_view piece, int64_t first, ColumnManifest& column)
   for (size_t at = 0; at < piece.size(); at += sizeof(T)) {
     T element;
     std::memcpy(&element, piece.data() + at, sizeof(T));
-    const int64_t value = element;
+    const int64_t value = static_cast<int64_t>(element);
     const int64_t sample = first + static_cast<int64_t>(at / sizeof(T));
     if (!column.min.has_value() || value < *column.min) {
       column.min = value;

@@ -26,7 +26,7 @@ using ZipFile = std::unique_ptr<zip_file_t, void (*)(zip_file_t*)>;
 void Discard(zip_t* zip) { zip_discard(zip); }
 void Release(zip_source_t* source) { zip_source_free(source); }
 void Close(zip_file_t* file) {
-  zip_fclose(file);  // a second report of what reading has reported
+  zip_fclose(file);  // its error repeats what reading has said
 }
 
 class ZipError {
@@ -62,7 +62,7 @@ bool LeavesItsFolder(absl::string_view name) {
   return parts.front().empty() || std::find(parts.begin(), parts.end(), "..") != parts.end();
 }
 
-// Up to `bytes` from the start of the member.
+// Fills `out`; less only at the end of the member, when its checksum was right.
 absl::StatusOr<size_t> ReadSome(zip_file_t* file, absl::Span<char> out) {
   size_t done = 0;
   while (done < out.size()) {
@@ -133,7 +133,7 @@ absl::Status NpzArchive::ReadNames() {
     zip_stat_t entry;
     if (zip_stat_index(zip_.get(), member, ZIP_FL_ENC_RAW, &entry) != 0) {
       return absl::DataLossError(
-          absl::StrCat("entry ", i, " of its list of arrays is damaged; ", "copy the file again"));
+          absl::StrCat("entry ", i, " of its list of arrays is damaged; copy the file again"));
     }
     const absl::string_view name = entry.name;
     if (LeavesItsFolder(name)) {

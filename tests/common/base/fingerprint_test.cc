@@ -20,7 +20,7 @@ TEST(FingerprintStream, IsTheFingerprintOfThePiecesJoined) {
   for (int i = 0; i < 5000; ++i) bytes.push_back(static_cast<char>(i * i));
 
   // XXH3 changes its way at 16, 128 and 240 bytes and keeps 256 of a stream back.
-  for (const size_t piece_bytes : {1, 7, 240, 256, 1024, 4999, 5000}) {
+  for (const size_t piece_bytes : {1u, 7u, 240u, 256u, 1024u, 4999u, 5000u}) {
     FingerprintStream stream;
     for (size_t at = 0; at < bytes.size(); at += piece_bytes) {
       EXPECT_EQ(stream.Finish(), FingerprintOf128(bytes.substr(0, at)));

@@ -188,6 +188,12 @@ TEST(FileSystem, MakesAndRemovesTreesWithoutFollowingLinks) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("kept/x")));
 }
 
+// /proc calls everything absent, however often its parent is made.
+TEST(FileSystem, GivesUpOnADirectoryThatCannotBeMade) {
+  EXPECT_THAT(PosixFileSystem().MakeDirectories("/proc/absent/below"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("'/proc/absent'")));
+}
+
 TEST(ReadFile, RefusesMoreThanItsLimit) {
   TempDir dir;
   FileSystem& fs = PosixFileSystem();
