@@ -37,6 +37,22 @@ class Stepper {
   void Run(int steps) {
     for (int i = 0; i < steps; ++i) Require(trainer_->RunStep());
   }
+  // Seconds of each call of a step's first phase, over `steps` steps.
+  void PrintCalls(int steps, const Roofs& roofs) {
+    const auto& entries = plan_->train()[0].phase.builder->entries();
+    std::vector<double> seconds(entries.size(), 0.0);
+    for (int i = 0; i < steps; ++i) {
+      Require(trainer_->executor().RunTimed(0, RealClock(), absl::MakeSpan(seconds)));
+    }
+    absl::PrintF("\n| call | us | GFLOP/s | of the FMA roof | GB/s |\n|---|---|---|---|---|\n");
+    for (size_t e = 0; e < entries.size(); ++e) {
+      const double each = seconds[e] / steps;
+      const CallInfo& info = entries[e].info;
+      absl::PrintF("| %s | %.1f | %.1f | %.0f %% | %.1f |\n", info.label, each * 1e6,
+                   info.flops / each / 1e9, info.flops / each / roofs.flops * 100,
+                   info.bytes / each / 1e9);
+    }
+  }
   // Of one step, forward and backward, as the model needs them: no padding, nothing twice.
   double flops(int64_t batch_size) const {
     double flops = 0;
@@ -140,6 +156,15 @@ int Main(int argc, char** argv) {
       "| batch | shards | ms a step | FMA limit, ms | efficiency | samples/s | cost of "
       "S = auto against S = 1 |\n|---|---|---|---|---|---|---|\n");
   for (const int64_t batch_size : {32, 64, 128, 256}) BenchBatch(argv[1], batch_size, roofs);
+  for (const int64_t batch_size : {32, 128}) {
+    absl::PrintF("\nThe calls of a step of batch %d\n", batch_size);
+    const int64_t shards = ShardsFor(batch_size);
+    AsOnlyRank(static_cast<int32_t>(shards), [&](Communicator& communicator) {
+      Stepper stepper(argv[1], batch_size, shards, 1, communicator);
+      stepper.Run(20);
+      stepper.PrintCalls(200, roofs);
+    });
+  }
   return 0;
 }
 

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 build=${BUILD_DIR:-build}/neon
 root=$PWD/$build/arm64
 [[ $build == /* ]] && root=$build/arm64
-packages=(libabsl-dev libabsl20220623 libgmock-dev libgtest-dev libhwy-dev libhwy1)
+packages=(libabsl-dev libabsl20220623 libgmock-dev libgtest-dev libhwy-dev libhwy1 nlohmann-json3-dev)
 
 for tool in aarch64-linux-gnu-g++ qemu-aarch64 cmake ninja; do
   command -v "$tool" > /dev/null || {

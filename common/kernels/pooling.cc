@@ -143,6 +143,29 @@ HWY_INLINE hn::Vec<DI> Winner(const MaxPoolBackwardArgs& args, int64_t block, in
   return WindowMax(g, WindowAt(g, p, q), args.x + block * g.height * g.width * pixel + e).index;
 }
 
+// A cell of just one window, whose winners are kept: the usual case, without a search.
+struct OneWindow {
+  int32_t cell;  // of the window
+  const uint8_t* choice;
+  const float* d_y;
+  float* d_x;
+};
+HWY_INLINE void MaxPoolBackwardOne(const OneWindow& one, int64_t pixel, bool accumulate) {
+  const uint8_t* const HWY_RESTRICT choice = one.choice;
+  const float* const HWY_RESTRICT d_y = one.d_y;
+  float* const HWY_RESTRICT d_x = one.d_x;
+  const D d;
+  const DI di;
+  const auto own = hn::Set(di, one.cell);
+  for (int64_t e = 0; e < pixel; e += kLanes) {
+    const auto chosen =
+        hn::RebindMask(d, hn::Eq(hn::PromoteTo(di, hn::Load(DU8(), choice + e)), own));
+    // The chain starts from +0, so that a gradient of -0 becomes +0.
+    const V sum = hn::IfThenElseZero(chosen, hn::Add(hn::Zero(d), hn::Load(d, d_y + e)));
+    hn::Store(Accumulated(accumulate, sum, d_x + e), d, d_x + e);
+  }
+}
+
 void MaxPoolBackwardImpl(const MaxPoolBackwardArgs& args, UnitRange units) {
   const D d;
   const DI di;
@@ -155,6 +178,15 @@ void MaxPoolBackwardImpl(const MaxPoolBackwardArgs& args, UnitRange units) {
     for (int64_t w = 0; w < g.width; ++w) {
       const UnitRange cols = WindowsOf(w, g.pad_left, g.pool_w, g.stride_w, g.out_w);
       float* d_x = args.d_x + (unit * g.width + w) * pixel;
+      if (rows.end - rows.begin == 1 && cols.end - cols.begin == 1 && args.choice != nullptr) {
+        const Window window = WindowAt(g, rows.begin, cols.begin);
+        const int64_t place = (rows.begin * g.out_w + cols.begin) * pixel;
+        MaxPoolBackwardOne(
+            {static_cast<int32_t>((h - window.top) * g.pool_w + (w - window.left)),
+             args.choice + block * g.out_h * g.out_w * pixel + place, d_y + place, d_x},
+            pixel, args.accumulate);
+        continue;
+      }
       for (int64_t e = 0; e < pixel; e += kLanes) {
         V sum = hn::Zero(d);
         for (int64_t p = rows.begin; p < rows.end; ++p) {

@@ -12,7 +12,6 @@ class CrossEntropy final : public Loss {
   bool TakesLogitsOf(absl::string_view activation) const override {
     return !from_logits_ && activation == form_.activation;
   }
-  bool from_logits() const override { return from_logits_; }
   absl::Status CheckOutput(const Shape& output) const override {
     return form_.classes_min > 0 ? CheckClassOutput(output, form_.classes_min) : absl::OkStatus();
   }

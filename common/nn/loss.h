@@ -44,8 +44,6 @@ class Loss {
   // Whether the loss takes the logits of an output that ends in this activation ("softmax",
   // "sigmoid", or "").
   virtual bool TakesLogitsOf(absl::string_view /*activation*/) const { return false; }
-  // Whether the output holds logits by the user's word (from_logits).
-  virtual bool from_logits() const { return false; }
   // INVALID_ARGUMENT where the output's shape does not fit; the caller adds where.
   virtual absl::Status CheckOutput(const Shape& /*output*/) const { return absl::OkStatus(); }
   virtual void Record(StepBuilder& builder, const LossCall& call) const = 0;

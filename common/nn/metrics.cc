@@ -63,23 +63,27 @@ void RecordBinary(StepBuilder& builder, const LossCall& call, float threshold, S
 
 }  // namespace
 
-absl::StatusOr<MetricKind> MetricOf(const Node& metric, const LossDef& loss) {
+absl::StatusOr<MetricKind> MetricOf(const Node& metric, const LossDef& loss, const Shape& output) {
   static constexpr absl::string_view kKnown[] = {"accuracy"};
   if (metric.type != "accuracy") return metric.UnknownType("metric", kKnown);
   LOCKSTEP_RETURN_IF_ERROR(CheckOptions({}, metric.options, metric.OptionsWhere()).status());
   if (loss.accuracy == "categorical") return MetricKind::kCategoricalAccuracy;
-  if (loss.accuracy == "binary") return MetricKind::kBinaryAccuracy;
+  if (loss.accuracy == "binary" && output.back() == 1) return MetricKind::kBinaryAccuracy;
+  if (loss.accuracy == "binary" && output.ndim() == 1) return MetricKind::kCategoricalAccuracy;
+  if (loss.accuracy == "binary") {
+    return metric.Error(absl::StrCat("takes one value or one row of values a sample, not ",
+                                     output.ToString(), "; remove it"));
+  }
   return metric.Error(
       absl::StrCat("says nothing about loss '", loss.name, "'; remove it or use a cross-entropy"));
 }
 
-void RecordMetric(StepBuilder& builder, MetricKind kind, const LossCall& call, bool from_logits,
-                  Slice value) {
+void RecordMetric(StepBuilder& builder, MetricKind kind, const LossCall& call, Slice value) {
   switch (kind) {
     case MetricKind::kCategoricalAccuracy:
       return RecordCategorical(builder, call, value);
     case MetricKind::kBinaryAccuracy:
-      return RecordBinary(builder, call, from_logits || call.logits ? 0.0f : 0.5f, value);
+      return RecordBinary(builder, call, call.logits ? 0.0f : 0.5f, value);
   }
 }
 

@@ -1,6 +1,6 @@
-// Metrics: per-sample values beside the loss. `accuracy` resolves by loss and output as in Keras:
-// categorical compares the greatest class, binary the values above one half. On an output whose
-// loss takes the logits the logits are compared.
+// Metrics: per-sample values beside the loss. `accuracy` resolves as in Keras: an output of one
+// value is right on the target's side of one half, of several values (or classes) where the
+// greatest one is; docs/NUMERICS.md#6-losses-metrics-optimizers.
 #ifndef LOCKSTEP_COMMON_NN_METRICS_H_
 #define LOCKSTEP_COMMON_NN_METRICS_H_
 
@@ -15,13 +15,13 @@ namespace lockstep {
 
 enum class MetricKind { kCategoricalAccuracy, kBinaryAccuracy };
 
-// INVALID_ARGUMENT at the node where the metric is unknown or says nothing about this loss.
-absl::StatusOr<MetricKind> MetricOf(const Node& metric, const LossDef& loss);
+// `output`: the shape of one sample's. INVALID_ARGUMENT at the node where the metric is unknown or
+// says nothing about this loss or output.
+absl::StatusOr<MetricKind> MetricOf(const Node& metric, const LossDef& loss, const Shape& output);
 
 // Records value[slot] (f32 [blocks * 16]) of each sample: 1 or 0, for binary the share of right
-// values.
-void RecordMetric(StepBuilder& builder, MetricKind kind, const LossCall& call, bool from_logits,
-                  Slice value);
+// values. Where the loss takes the logits behind a sigmoid, they stand for it.
+void RecordMetric(StepBuilder& builder, MetricKind kind, const LossCall& call, Slice value);
 
 }  // namespace lockstep
 

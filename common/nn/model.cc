@@ -188,6 +188,7 @@ std::vector<Slice> Model::Backward(StepBuilder& builder, Pass& pass,
     const LayerInfo& info = layers_[calls_[c].layer];
     const Slice d_output = sinks[calls_[c].output].gradient();
     if (d_output.valid()) {
+      LOCKSTEP_CHECK(pass.calls[c].training);  // layers keep what this needs only then
       std::vector<GradientSink*> d_inputs;
       for (const size_t input : calls_[c].inputs) d_inputs.push_back(&sinks[input]);
       info.layer->Backward(builder, pass.calls[c], d_output, d_inputs);
@@ -213,10 +214,32 @@ void Model::RecordVariableGradients(StepBuilder& builder, const LayerInfo& info,
     if (!info.layer->variables()[v].trainable) continue;
     gradients.offsets.push_back(request.offsets[info.first_variable + v]);
   }
-  // A layer that no loss depends on keeps the zeros of its gradient buffers.
-  if (!gradients.offsets.empty() && !calls.empty()) {
+  if (gradients.offsets.empty()) return;
+  if (!calls.empty()) {
     info.layer->BackwardVariables(builder, calls, gradients);
+  } else {
+    // An earlier phase may have left its own here.
+    RecordZeroGradients(builder, info, gradients);
   }
+}
+
+void Model::RecordZeroGradients(StepBuilder& builder, const LayerInfo& info,
+                                const VariableGradients& gradients) {
+  std::vector<int64_t> counts;
+  for (const VariableSpec& variable : info.layer->variables()) {
+    if (variable.trainable) counts.push_back(variable.shape.elements());
+  }
+  builder.Call({.label = info.name + "/no_gradient"}, [=](const Binder& at) {
+    std::vector<std::pair<float*, int64_t>> places;
+    for (size_t t = 0; t < gradients.buffers.size(); ++t) {
+      for (size_t v = 0; v < counts.size(); ++v) {
+        places.emplace_back(at.At(gradients.At(t, v)), counts[v]);
+      }
+    }
+    return BoundCall{1, [places](kernels::UnitRange) {
+                       for (const auto& [first, count] : places) std::fill_n(first, count, 0.0f);
+                     }};
+  });
 }
 
 }  // namespace lockstep

@@ -81,7 +81,8 @@ class Model {
     std::vector<int64_t> offsets;  // of this model's variables
     bool want_inputs = false;
   };
-  // Returns the gradients of the inputs (invalid where not wanted or none).
+  // Of a pass recorded with `training`. Returns the gradients of the inputs (invalid where not
+  // wanted or none).
   std::vector<Slice> Backward(StepBuilder& builder, Pass& pass,
                               const BackwardRequest& request) const;
 
@@ -91,6 +92,8 @@ class Model {
   static void RecordVariableGradients(StepBuilder& builder, const LayerInfo& info,
                                       const std::vector<LayerCall*>& calls,
                                       const BackwardRequest& request);
+  static void RecordZeroGradients(StepBuilder& builder, const LayerInfo& info,
+                                  const VariableGradients& gradients);
 
   std::string name_;
   std::vector<Tensor> tensors_;

@@ -49,7 +49,7 @@ absl::StatusOr<JobOutput> MakeOutput(const JobSpec& spec, const LossSpec& loss,
   output.logits =
       output.loss->TakesLogitsOf(graph.models[output.model].model->LogitsActivation(output.output));
   for (const Node& metric : spec.metrics()) {
-    LOCKSTEP_ASSIGN_OR_RETURN(const MetricKind kind, MetricOf(metric, *def));
+    LOCKSTEP_ASSIGN_OR_RETURN(const MetricKind kind, MetricOf(metric, *def, shape));
     output.metrics.push_back(kind);
     output.metric_names.push_back(metric.type);
   }

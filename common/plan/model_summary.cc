@@ -20,17 +20,14 @@ size_t Width(const std::string& text) {
 
 std::string Scaled(double value, double base, const std::vector<const char*>& prefixes,
                    absl::string_view unit) {
+  // Three digits, also where rounding makes a longer number of them.
   size_t p = 0;
-  while (std::abs(value) >= base && p + 1 < prefixes.size()) {
+  while (std::abs(value) >= base - 0.5 && p + 1 < prefixes.size()) {
     value /= base;
     ++p;
   }
-  const std::string digits = p == 0 ? absl::StrFormat("%.0f", value)
-                                    : absl::StrFormat("%.*f",
-                                                      std::abs(value) < 10    ? 2
-                                                      : std::abs(value) < 100 ? 1
-                                                                              : 0,
-                                                      value);
+  const int decimals = p == 0 || std::abs(value) >= 99.95 ? 0 : std::abs(value) >= 9.995 ? 1 : 2;
+  const std::string digits = absl::StrFormat("%.*f", decimals, value);
   const std::string suffix = absl::StrCat(prefixes[p], unit);
   return suffix.empty() ? digits : absl::StrCat(digits, " ", suffix);
 }

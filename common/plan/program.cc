@@ -108,7 +108,7 @@ std::vector<Slice> ProgramContext::RecordLosses(StepBuilder& builder, size_t mod
     RecordSum(builder, call.loss, feed.weights[o], output.first_sum);
     for (size_t metric = 0; metric < output.metrics.size(); ++metric) {
       const Slice value = builder.Allocate(slot_bytes);
-      RecordMetric(builder, output.metrics[metric], call, output.loss->from_logits(), value);
+      RecordMetric(builder, output.metrics[metric], call, value);
       RecordSum(builder, value, {}, output.first_sum + 1 + metric);
     }
     d_outputs[output.output] = call.d_output;

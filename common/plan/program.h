@@ -86,8 +86,8 @@ class ProgramContext {
   // `with_gradients`.
   std::vector<Slice> RecordLosses(StepBuilder& builder, size_t model, const Model::Pass& pass,
                                   bool with_gradients) const;
-  // Backward with variable gradients into the gradient buffers; what no loss depends on keeps their
-  // zeros.
+  // Backward with variable gradients into the gradient buffers; of what no loss depends on they are
+  // zero.
   void RecordBackward(StepBuilder& builder, size_t model, Model::Pass& pass,
                       std::vector<Slice> d_outputs) const;
 

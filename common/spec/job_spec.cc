@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <type_traits>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 #include "common/base/check.h"
@@ -20,7 +22,31 @@ absl::Status CheckOverride(absl::string_view name, const std::optional<int64_t>&
   return ErrorAt({}, name, absl::StrCat("is ", *value, "; use 1 to ", max));
 }
 
+template <typename Number>
+absl::Status ParseNumber(absl::string_view name, const std::optional<std::string>& word,
+                         std::optional<Number>& number) {
+  if (!word.has_value()) return absl::OkStatus();
+  Number parsed = 0;
+  if (!absl::SimpleAtoi(*word, &parsed)) {
+    return ErrorAt({}, name,
+                   absl::StrCat("is ", Quote(*word), "; use a whole number from ",
+                                std::is_signed_v<Number> ? 1 : 0));
+  }
+  number = parsed;
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::StatusOr<Overrides> ParseOverrides(const OverrideWords& words) {
+  Overrides overrides{.out = words.out};
+  LOCKSTEP_RETURN_IF_ERROR(ParseNumber("--workers", words.workers, overrides.workers));
+  LOCKSTEP_RETURN_IF_ERROR(ParseNumber("--threads", words.threads, overrides.threads));
+  LOCKSTEP_RETURN_IF_ERROR(ParseNumber("--steps", words.steps, overrides.steps));
+  LOCKSTEP_RETURN_IF_ERROR(ParseNumber("--epochs", words.epochs, overrides.epochs));
+  LOCKSTEP_RETURN_IF_ERROR(ParseNumber("--seed", words.seed, overrides.seed));
+  return overrides;
+}
 
 const LayerSpec* ModelSpec::FindLayer(absl::string_view layer) const {
   const auto found = std::find_if(layers.begin(), layers.end(),
@@ -31,6 +57,12 @@ const LayerSpec* ModelSpec::FindLayer(absl::string_view layer) const {
 int64_t TrainSpec::epochs_max() const {
   if (epochs.has_value()) return *epochs;
   return steps.has_value() ? kEpochsMax : 1;
+}
+
+int64_t TrainSpec::total_steps(int64_t steps_per_epoch) const {
+  int64_t total = 0;
+  if (__builtin_mul_overflow(epochs_max(), steps_per_epoch, &total)) total = kStepsMax;
+  return std::min(total, steps.value_or(total));
 }
 
 const ModelSpec* JobSpec::FindModel(absl::string_view model) const {

@@ -83,6 +83,7 @@ struct TrainSpec {
 
   // The run ends after this many epochs or after `steps`, whichever is first.
   int64_t epochs_max() const;
+  int64_t total_steps(int64_t steps_per_epoch) const;
 
   friend bool operator==(const TrainSpec&, const TrainSpec&) = default;
 };
@@ -137,6 +138,16 @@ struct Overrides {
   std::optional<std::string> out;
 };
 
+// The same as words of a command line.
+struct OverrideWords {
+  std::optional<std::string> workers;
+  std::optional<std::string> threads;
+  std::optional<std::string> steps;
+  std::optional<std::string> epochs;
+  std::optional<std::string> seed;
+  std::optional<std::string> out;
+};
+
 class JobSpec {
  public:
   const std::string& name() const { return name_; }
@@ -184,6 +195,9 @@ absl::StatusOr<JobSpec> ParseJobSpec(const Value& value, absl::string_view direc
 // `text`: YAML or JSON. `file_name`: for messages.
 absl::StatusOr<JobSpec> LoadJobSpec(absl::string_view text, absl::string_view file_name,
                                     absl::string_view directory);
+
+// Decimal numbers only; the message names the option.
+absl::StatusOr<Overrides> ParseOverrides(const OverrideWords& words);
 
 // The same bounds as in the file. `out` is taken as it is, not relative to the job file.
 absl::StatusOr<JobSpec> ApplyOverrides(JobSpec spec, const Overrides& overrides);

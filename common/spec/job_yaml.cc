@@ -293,9 +293,12 @@ absl::StatusOr<Value> ParseYaml(absl::string_view text, absl::string_view file_n
     return ErrorAt(builder.MarkOf(error.mark), "", TooDeep());
   } catch (const YAML::Exception& error) {
     if (!builder.may_be_unclosed()) LOCKSTEP_RETURN_IF_ERROR(builder.status());
-    return ErrorAt(builder.MarkOf(error.mark), "", absl::StrCat("not YAML: ", error.msg));
+    return ErrorAt(builder.MarkOf(error.mark), "",
+                   absl::StrCat("not YAML: ", error.msg,
+                                "; look at brackets, quotes and indentation up to here"));
   } catch (const std::exception& error) {
-    return ErrorAt({}, file_name, absl::StrCat("cannot be read as YAML: ", error.what()));
+    return ErrorAt({}, file_name,
+                   absl::StrCat("cannot be read as YAML: ", error.what(), "; write it anew"));
   }
   LOCKSTEP_RETURN_IF_ERROR(builder.status());
   return builder.root();

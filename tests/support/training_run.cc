@@ -15,11 +15,17 @@
 namespace lockstep::testing {
 namespace {
 
+absl::StatusOr<const ProgramDef*> ProgramOf(const TrainingRunOptions& options,
+                                            const JobSpec& spec) {
+  if (options.program != nullptr) return options.program;
+  return FindProgram(spec.program());
+}
+
 // What all ranks need; each makes its own graph and plan, as processes do.
 absl::Status RunRank(const TrainingRunOptions& options, const JobSpec& spec,
                      Communicator& communicator, TrainingRunResult* result) {
   LOCKSTEP_ASSIGN_OR_RETURN(const JobGraph graph, BuildJobGraph(spec));
-  LOCKSTEP_ASSIGN_OR_RETURN(const ProgramDef* const program, FindProgram(spec.program()));
+  LOCKSTEP_ASSIGN_OR_RETURN(const ProgramDef* const program, ProgramOf(options, spec));
   LOCKSTEP_RETURN_IF_ERROR(program->check(graph));
   const DataSignature train = options.train->signature();
   LOCKSTEP_RETURN_IF_ERROR(MatchData(graph, train, "data.train"));

@@ -39,7 +39,8 @@ class RecordingObserver final : public TrainingObserver {
 };
 
 struct TrainingRunOptions {
-  std::string job;  // YAML; data sources are ignored but must be there
+  std::string job;                      // YAML; data sources are ignored but must be there
+  const ProgramDef* program = nullptr;  // null: the one that the job names
   const Dataset* train = nullptr;
   const Dataset* validation = nullptr;
   const Dataset* test = nullptr;

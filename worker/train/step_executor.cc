@@ -96,13 +96,28 @@ StepExecutor::BoundList StepExecutor::Bind(const PlannedPhase& phase) {
 
 absl::Status StepExecutor::Run(const BoundList& list, std::optional<NonFinite>* finding) {
   for (const BoundEntry& entry : list) {
-    if (entry.entry->kind == StepBuilder::Entry::Kind::kCollective) {
-      LOCKSTEP_RETURN_IF_ERROR(RunCollective(entry));
-      continue;
-    }
-    pool_.Run(entry.call.units, [&](int64_t begin, int64_t end) { entry.call.run({begin, end}); });
+    LOCKSTEP_RETURN_IF_ERROR(RunEntry(entry));
     if (finding != nullptr) Check(list, &entry - list.data(), *finding);
   }
+  return absl::OkStatus();
+}
+
+absl::Status StepExecutor::RunTimed(size_t phase, const Clock& clock, absl::Span<double> seconds) {
+  const BoundList& list = train_[phase];
+  LOCKSTEP_CHECK(seconds.size() == list.size());
+  absl::Duration before = clock.Monotonic();
+  for (size_t e = 0; e < list.size(); ++e) {
+    LOCKSTEP_RETURN_IF_ERROR(RunEntry(list[e]));
+    const absl::Duration after = clock.Monotonic();
+    seconds[e] += absl::ToDoubleSeconds(after - before);
+    before = after;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepExecutor::RunEntry(const BoundEntry& entry) {
+  if (entry.entry->kind == StepBuilder::Entry::Kind::kCollective) return RunCollective(entry);
+  pool_.Run(entry.call.units, [&](int64_t begin, int64_t end) { entry.call.run({begin, end}); });
   return absl::OkStatus();
 }
 
@@ -121,9 +136,9 @@ absl::Status StepExecutor::RunCollective(const BoundEntry& entry) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::optional<NonFinite>> StepExecutor::RunChecked(size_t phase) {
+absl::StatusOr<std::optional<NonFinite>> StepExecutor::RunChecked(const BoundList& list) {
   std::optional<NonFinite> finding;
-  LOCKSTEP_RETURN_IF_ERROR(Run(train_[phase], &finding));
+  LOCKSTEP_RETURN_IF_ERROR(Run(list, &finding));
   return finding;
 }
 

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 
 #include "common/base/compute_pool.h"
+#include "common/env/clock.h"
 #include "common/plan/static_plan.h"
 #include "common/tensor/arena.h"
 #include "worker/comm/communicator.h"
@@ -47,9 +49,16 @@ class StepExecutor {
 
   absl::Status RunTrain(size_t phase) { return Run(train_[phase], nullptr); }
   absl::Status RunEvaluate(size_t evaluation) { return Run(evaluations_[evaluation], nullptr); }
-  // RunTrain that looks at every checked output on the way. The list goes on to its end, so that
+  // The same, looking at every checked output on the way. The list goes on to its end, so that
   // collectives meet; the result is this rank's first finding.
-  absl::StatusOr<std::optional<NonFinite>> RunChecked(size_t phase);
+  absl::StatusOr<std::optional<NonFinite>> RunTrainChecked(size_t phase) {
+    return RunChecked(train_[phase]);
+  }
+  absl::StatusOr<std::optional<NonFinite>> RunEvaluateChecked(size_t evaluation) {
+    return RunChecked(evaluations_[evaluation]);
+  }
+  // RunTrain that adds the seconds of each entry of the phase's list to `seconds`: the profile.
+  absl::Status RunTimed(size_t phase, const Clock& clock, absl::Span<double> seconds);
 
  private:
   struct BoundEntry {
@@ -69,6 +78,8 @@ class StepExecutor {
     return persistent_[static_cast<size_t>(slice.buffer)] + slice.offset_bytes;
   }
   absl::Status Run(const BoundList& list, std::optional<NonFinite>* finding);
+  absl::StatusOr<std::optional<NonFinite>> RunChecked(const BoundList& list);
+  absl::Status RunEntry(const BoundEntry& entry);
   absl::Status RunCollective(const BoundEntry& entry);
   void Check(const BoundList& list, int64_t index, std::optional<NonFinite>& finding) const;
 

@@ -105,7 +105,7 @@ class Dense final : public Layer {
       const Slice d_b = use_bias_ ? gradients.At(t, 1) : Slice{};
       CallInfo info{.label = label + "/backward_weights",
                     .flops = flops_ * SubtreeSlots(builder, t) * static_cast<double>(calls.size())};
-      builder.Call(std::move(info), [=, this, &builder](const Binder& at) {
+      builder.Call(std::move(info), [=, &builder](const Binder& at) {
         const CallPointers pointers = slices.Bind(at);
         kernels::DenseBackwardWeightsArgs args = weights_args(at, pointers);
         args.subtree = builder.geometry().subtrees[t];

@@ -76,8 +76,9 @@ absl::StatusOr<std::unique_ptr<Layer>> Make(const Options& options,
                                             absl::Span<const Shape> inputs) {
   LOCKSTEP_RETURN_IF_ERROR(CheckInputCount(inputs.size(), 1));
   const double rate = options.GetFloat("rate");
-  if (rate >= 1.0) {
-    return absl::InvalidArgumentError("rate 1 would drop every value; use a rate below 1");
+  if (static_cast<float>(rate) >= 1.0f) {  // masks compare floats
+    return absl::InvalidArgumentError(
+        absl::StrCat("rate ", rate, " would drop every value; use a rate below 1"));
   }
   return std::make_unique<Dropout>(rate, inputs[0]);
 }

@@ -1,7 +1,9 @@
 #include "common/spec/job_spec.h"
 
+#include <optional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -320,6 +322,25 @@ TEST(ApplyOverrides, ReplacesWhatTheFileSays) {
   EXPECT_EQ(changed.train().seed, 5u);
   EXPECT_EQ(changed.output().directory, "here");
   EXPECT_EQ(*ApplyOverrides(spec, {}), spec);
+}
+
+TEST(ParseOverrides, TakesWholeDecimalNumbersOnly) {
+  ASSERT_OK_AND_ASSIGN(
+      const Overrides overrides,
+      ParseOverrides({.workers = "4", .steps = "010", .seed = "18446744073709551615"}));
+
+  EXPECT_EQ(overrides.workers, 4);
+  EXPECT_EQ(overrides.threads, std::nullopt);
+  EXPECT_EQ(overrides.steps, 10);
+  EXPECT_EQ(overrides.seed, 18446744073709551615u);
+  for (const char* word : {"", "x", "1.5", "0x10", "1e3", "9223372036854775808"}) {
+    EXPECT_THAT(ParseOverrides({.workers = word}),
+                StatusIs(kInvalid, HasSubstr(absl::StrCat("--workers: is '", word, "'"))));
+  }
+  EXPECT_THAT(ParseOverrides({.seed = "-1"}),
+              StatusIs(kInvalid, "--seed: is '-1'; use a whole number from 0"));
+  EXPECT_THAT(ParseOverrides({.seed = "18446744073709551616"}),
+              StatusIs(kInvalid, HasSubstr("18446744073709551616")));
 }
 
 TEST(ApplyOverrides, HasTheBoundsOfTheFile) {
