@@ -72,7 +72,6 @@ function(lockstep_test)
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE lockstep_options ${ARG_DEPS} GTest::gmock
                                             $<IF:$<BOOL:${ARG_NO_MAIN}>,GTest::gtest,GTest::gmock_main>)
-  target_compile_options(${ARG_NAME} PRIVATE -Wno-conversion -Wno-double-promotion)
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   if("unit" IN_LIST ARG_LABELS)
     add_dependencies(unit_tests ${ARG_NAME})

@@ -327,6 +327,7 @@ std::vector<absl::string_view> NearestNames(absl::string_view name,
 std::string NearestNamesHint(absl::string_view name,
                              absl::Span<const absl::string_view> candidates) {
   const std::vector<absl::string_view> near = NearestNames(name, candidates);
+  if (candidates.empty()) return "; it takes none";
   if (near.empty()) return absl::StrCat("; known: ", absl::StrJoin(candidates, ", "));
   const auto quoted = [](std::string* out, absl::string_view word) {
     absl::StrAppend(out, "'", word, "'");

@@ -14,6 +14,11 @@ namespace {
 // How long a sleeper may overlook that a rank has broken the group.
 constexpr absl::Duration kSleep = absl::Milliseconds(100);
 
+// Nothing may come from nowhere, which memcpy does not allow.
+void Copy(std::byte* to, const std::byte* from, int64_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HostGroup>> HostGroup::Create(Transport& transport, Spin spin) {
@@ -78,13 +83,12 @@ absl::Status HostGroup::Exchange(absl::Span<const Range> places, std::byte* all)
                    std::min(range.begin + done + kMailBytes, range.end)};
     };
     const Range mine = part(static_cast<size_t>(index_));
-    std::memcpy(boards_[static_cast<size_t>(index_)]->mail[turn], all + mine.begin,
-                static_cast<size_t>(mine.size()));
+    Copy(boards_[static_cast<size_t>(index_)]->mail[turn], all + mine.begin, mine.size());
     LOCKSTEP_RETURN_IF_ERROR(Meet());
     for (size_t peer = 0; peer < boards_.size(); ++peer) {
       if (static_cast<int>(peer) == index_) continue;
       const Range range = part(peer);
-      std::memcpy(all + range.begin, boards_[peer]->mail[turn], static_cast<size_t>(range.size()));
+      Copy(all + range.begin, boards_[peer]->mail[turn], range.size());
     }
   }
   return absl::OkStatus();
