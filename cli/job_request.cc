@@ -4,7 +4,10 @@
 #include <numeric>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include <CLI/CLI.hpp>
 
 #include "common/base/status_macros.h"
@@ -16,25 +19,67 @@
 #include "common/spec/job_yaml.h"
 
 namespace lockstep::cli {
+namespace {
+
+std::string QuotedForShell(absl::string_view word) {
+  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("/._-+,:=@%", static_cast<char>(c));
+  });
+  if (plain) return std::string(word);
+  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
+}
+
+}  // namespace
+
+void AddResourceOptions(CLI::App& app, JobRequest& request) {
+  app.add_option("job", request.file, "the job file, YAML or JSON")->required()->type_name("FILE");
+  app.add_option("-n,--workers", request.overrides.workers, "worker processes")->type_name("N");
+  app.add_option("--threads", request.overrides.threads, "compute threads of each worker")
+      ->type_name("N");
+}
 
 void AddJobOptions(CLI::App& app, JobRequest& request) {
-  app.add_option("job", request.file, "the job file, YAML or JSON")->required();
-  app.add_option("-n,--workers", request.overrides.workers, "worker processes");
-  app.add_option("--threads", request.overrides.threads, "compute threads of each worker");
-  app.add_option("--steps", request.overrides.steps, "end after this many updates");
-  app.add_option("--epochs", request.overrides.epochs, "end after this many epochs");
-  app.add_option("--seed", request.overrides.seed, "of all random numbers");
-  app.add_option("--out", request.overrides.out, "the output directory");
+  AddResourceOptions(app, request);
+  app.add_option("--steps", request.overrides.steps, "end after this many updates")->type_name("N");
+  app.add_option("--epochs", request.overrides.epochs, "end after this many epochs")
+      ->type_name("N");
+  app.add_option("--seed", request.overrides.seed, "of all random numbers")->type_name("N");
+  app.add_option("--out", request.overrides.out, "the output directory")->type_name("DIR");
 }
 
 absl::StatusOr<JobSpec> LoadJob(const JobRequest& request) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::string text,
-                            ReadFile(PosixFileSystem(), request.file, kYamlBytesMax));
+  const absl::StatusOr<std::string> text = ReadFile(PosixFileSystem(), request.file, kYamlBytesMax);
+  if (!text.ok()) {
+    return absl::Status(text.status().code(), absl::StrCat("job: ", text.status().message(),
+                                                           "; give the path of a job file"));
+  }
   LOCKSTEP_ASSIGN_OR_RETURN(
-      JobSpec spec, LoadJobSpec(text, request.file, ParentPath(AbsolutePath(request.file))));
-  Overrides overrides = request.overrides;
-  if (overrides.out.has_value()) overrides.out = AbsolutePath(*overrides.out);
+      JobSpec spec, LoadJobSpec(*text, request.file, ParentPath(AbsolutePath(request.file))));
+  LOCKSTEP_ASSIGN_OR_RETURN(Overrides overrides, ParseOverrides(request.overrides));
+  if (overrides.out.has_value() && !overrides.out->empty()) {
+    overrides.out = AbsolutePath(*overrides.out);
+  }
   return ApplyOverrides(std::move(spec), overrides);
+}
+
+absl::Status InFile(const JobRequest& request, const absl::Status& status) {
+  const absl::string_view message = status.message();
+  const bool known = absl::StartsWith(message, request.file) || absl::StartsWith(message, "job: ");
+  return known || absl::StartsWith(message, "--") ? status : Annotate(status, request.file);
+}
+
+std::string CommandLineOf(const JobRequest& request) {
+  std::string line = absl::StrCat(" ", QuotedForShell(request.file));
+  const auto add = [&line](const char* option, const std::optional<std::string>& word) {
+    if (word.has_value()) absl::StrAppend(&line, " ", option, " ", QuotedForShell(*word));
+  };
+  add("--workers", request.overrides.workers);
+  add("--threads", request.overrides.threads);
+  add("--steps", request.overrides.steps);
+  add("--epochs", request.overrides.epochs);
+  add("--seed", request.overrides.seed);
+  add("--out", request.overrides.out);
+  return line;
 }
 
 absl::StatusOr<OpenJob> OpenAndPlan(JobSpec spec) {

@@ -24,13 +24,20 @@ namespace lockstep::cli {
 
 struct JobRequest {
   std::string file;
-  Overrides overrides;
+  OverrideWords overrides;
 };
 
-// The job file and the options that override it.
+// The job file and the options that override its resources.
+void AddResourceOptions(CLI::App& app, JobRequest& request);
+// The same and those that override its training and output.
 void AddJobOptions(CLI::App& app, JobRequest& request);
 
 absl::StatusOr<JobSpec> LoadJob(const JobRequest& request);
+// Says which file a message is about that names only a key of it.
+absl::Status InFile(const JobRequest& request, const absl::Status& status);
+
+// " job.yaml --steps 20": the words of a command line that asks for the same, quoted for a shell.
+std::string CommandLineOf(const JobRequest& request);
 
 // A job with its data open; what it points to lives with it.
 struct OpenJob {

@@ -16,6 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kBarCells = 20;
+constexpr int kBarCellsMin = 5;
 constexpr int kYellow = 33;
 
 double NumberAt(const Json& json, const char* key) {
@@ -44,10 +45,10 @@ std::string MetricsText(const Json& json) {
   return text;
 }
 
-std::string Bar(double share) {
+std::string Bar(double share, int cells = kBarCells) {
   std::string bar;
-  const int filled = static_cast<int>(share * kBarCells + 0.5);
-  for (int cell = 0; cell < kBarCells; ++cell) bar += cell < filled ? "━" : "─";
+  const int filled = static_cast<int>(share * cells + 0.5);
+  for (int cell = 0; cell < cells; ++cell) bar += cell < filled ? "━" : "─";
   return bar;
 }
 
@@ -90,14 +91,19 @@ void RunDisplay::Line(absl::string_view text) {
   drawn_ = false;
 }
 
+void RunDisplay::Finish() {
+  if (drawn_) std::fprintf(stderr, "\n");
+  drawn_ = false;
+}
+
 void RunDisplay::OnJob(const Job& job) {
-  if (job.state == JobState::kRecovering) {
-    Line(Colored(
-        absl::StrCat("attempt ", job.attempt, " ended at step ", job.step, ": ", job.message,
-                     job.checkpoint_step >= 0
-                         ? absl::StrCat("; going on from step ", job.checkpoint_step)
-                         : "; starting again"),
-        kYellow));
+  // Several at once, where an attempt has been relaunched without delay.
+  for (; seen_changes_ < job.history.size(); ++seen_changes_) {
+    const JobTransition& change = job.history[seen_changes_];
+    if (change.state != JobState::kRecovering) continue;
+    Line(Colored(absl::StrCat("attempt ", change.attempt, " ended at step ", job.step, ": ",
+                              change.message, "; going on"),
+                 kYellow));
   }
 }
 
@@ -110,20 +116,24 @@ void RunDisplay::OnLaunch(const Job&, const LaunchPlan& plan) {
 void RunDisplay::OnProgress(const Job& job, const ProgressLine& line) {
   if (line.kind == ProgressLine::Kind::kStep) return ShowStep(line);
   if (line.kind == ProgressLine::Kind::kEpoch) return ShowEpoch(line);
+  if (line.kind == ProgressLine::Kind::kRun) return ShowStart(job, line);
   if (line.kind != ProgressLine::Kind::kOther) return;
   const Json json = Json::parse(line.json, nullptr, /*allow_exceptions=*/false);
   const std::string kind = json.is_object() ? json.value("kind", "") : "";
-  if (kind == "run") {
-    total_steps_ = json.value("total_steps", int64_t{0});
-    steps_per_epoch_ = json.value("steps_per_epoch", int64_t{0});
-    shown_epoch_ = 0;
-    const auto first = json.value("first_step", int64_t{0});
-    if (first > 0 && job.attempt == 1) Line(absl::StrCat("resuming from step ", first));
-  } else if (kind == "warning") {
+  if (kind == "warning") {
     Line(Colored(absl::StrCat("warning: ", json.value("message", "")), kYellow));
   } else if (kind == "evaluation") {
     evaluation_ = line.json;
   }
+}
+
+void RunDisplay::ShowStart(const Job& job, const ProgressLine& line) {
+  const Json json = Json::parse(line.json, nullptr, /*allow_exceptions=*/false);
+  total_steps_ = json.value("total_steps", int64_t{0});
+  steps_per_epoch_ = json.value("steps_per_epoch", int64_t{0});
+  shown_epoch_ = 0;
+  if (line.step > 0) Line(absl::StrCat("resuming from step ", line.step));
+  if (line.step == 0 && job.attempt > 1) Line("starting again from step 0");
 }
 
 void RunDisplay::ShowStep(const ProgressLine& line) {
@@ -140,14 +150,18 @@ void RunDisplay::ShowStep(const ProgressLine& line) {
   const int64_t steps = std::min(steps_per_epoch_, total_steps_ - (epoch - 1) * steps_per_epoch_);
   const double rate = NumberAt(json, "samples_per_second");
   const double seconds_per_step = NumberAt(json, "seconds_per_step");
-  std::string text = absl::StrCat(done, "/", steps, " ",
-                                  Bar(static_cast<double>(done) / static_cast<double>(steps)));
+  const std::string count = absl::StrCat(done, "/", steps, " ");
+  std::string rest;
   if (seconds_per_step > 0) {
-    absl::StrAppend(&text, " ETA ",
+    absl::StrAppend(&rest, " ETA ",
                     Clock(static_cast<double>(total_steps_ - line.step) * seconds_per_step));
   }
-  absl::StrAppend(&text, MetricsText(json), " - ", HumanCount(rate), " samples/s");
-  Draw(text);
+  absl::StrAppend(&rest, MetricsText(json), " - ", HumanCount(rate), " samples/s");
+  // On a narrow terminal the bar makes room first.
+  const int room = terminal_.columns - 1 - static_cast<int>(Columns(count) + Columns(rest));
+  const int cells = std::clamp(room, kBarCellsMin, kBarCells);
+  Draw(absl::StrCat(count, Bar(static_cast<double>(done) / static_cast<double>(steps), cells),
+                    rest));
 }
 
 void RunDisplay::ShowEpoch(const ProgressLine& line) {

@@ -4,6 +4,7 @@
 #ifndef LOCKSTEP_CLI_RUN_DISPLAY_H_
 #define LOCKSTEP_CLI_RUN_DISPLAY_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -22,10 +23,14 @@ class RunDisplay final : public JobObserver {
   void OnLaunch(const Job& job, const LaunchPlan& plan) override;
   void OnProgress(const Job& job, const ProgressLine& line) override;
 
+  // Ends a line that is being drawn; whoever writes to stderr next begins at its start.
+  void Finish();
+
   // The worker's {"kind":"evaluation"} line; empty until there is one.
   const std::string& evaluation() const { return evaluation_; }
 
  private:
+  void ShowStart(const Job& job, const ProgressLine& line);
   void ShowStep(const ProgressLine& line);
   void ShowEpoch(const ProgressLine& line);
   void Draw(const std::string& text);  // in place, where that can be
@@ -36,6 +41,7 @@ class RunDisplay final : public JobObserver {
   int64_t total_steps_ = 0;
   int64_t steps_per_epoch_ = 0;
   int64_t shown_epoch_ = 0;  // whose heading stands
+  size_t seen_changes_ = 0;  // of the job's history
   bool drawn_ = false;       // an unfinished line stands
   std::string evaluation_;
 };

@@ -9,14 +9,15 @@ namespace {
 
 int Main(int argc, char** argv) {
   lockstep::WorkerOptions options;
+  lockstep::OverrideWords& overrides = options.overrides;
   CLI::App app{"One worker of a Lockstep job; start several with mpirun"};
   app.footer("Example: mpirun -np 4 lockstep-worker --job job.yaml");
   app.add_option("--job", options.job_file, "the job file, YAML or JSON")->required();
-  app.add_option("--threads", options.overrides.threads, "compute threads of each worker");
-  app.add_option("--steps", options.overrides.steps, "end after this many updates");
-  app.add_option("--epochs", options.overrides.epochs, "end after this many epochs");
-  app.add_option("--seed", options.overrides.seed, "of all random numbers");
-  app.add_option("--out", options.overrides.out, "the output directory");
+  app.add_option("--threads", overrides.threads, "compute threads of each worker")->type_name("N");
+  app.add_option("--steps", overrides.steps, "end after this many updates")->type_name("N");
+  app.add_option("--epochs", overrides.epochs, "end after this many epochs")->type_name("N");
+  app.add_option("--seed", overrides.seed, "of all random numbers")->type_name("N");
+  app.add_option("--out", overrides.out, "the output directory")->type_name("DIR");
   app.add_flag("--resume", options.resume, "go on from the newest checkpoint, if there is one");
   app.add_option("--evaluate", options.evaluate, "measure this model file instead of training");
   app.set_version_flag("--version", "lockstep-worker " LOCKSTEP_VERSION);

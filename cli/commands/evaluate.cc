@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 
 #include "common/base/status_macros.h"
+#include "common/checkpoint/job_output.h"
 #include "common/checkpoint/safetensors.h"
 #include "common/env/file_system.h"
 
@@ -23,6 +24,13 @@ struct Request {
   bool json = false;
 };
 
+absl::Status CheckModel(const std::string& path, const JobGraph& graph) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const SafetensorsFile file,
+                            SafetensorsFile::Open(PosixFileSystem(), path));
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<TensorView> tensors, file.FloatViews());
+  return MatchVariables(tensors, graph, path).status();
+}
+
 absl::StatusOr<JobSpec> Examine(const Request& request) {
   LOCKSTEP_ASSIGN_OR_RETURN(JobSpec spec, LoadJob(request.job));
   LOCKSTEP_ASSIGN_OR_RETURN(const OpenJob job, OpenAndPlan(spec));
@@ -31,7 +39,7 @@ absl::StatusOr<JobSpec> Examine(const Request& request) {
     return absl::FailedPreconditionError(
         "data: has neither 'test' nor 'validation' to evaluate on; add one");
   }
-  LOCKSTEP_RETURN_IF_ERROR(SafetensorsFile::Open(PosixFileSystem(), request.model).status());
+  LOCKSTEP_RETURN_IF_ERROR(CheckModel(request.model, job.prepared->graph));
   return spec;
 }
 
@@ -64,11 +72,12 @@ int Run(Request request) {
   const absl::StatusOr<JobSpec> spec = Examine(request);
   int code = kRequestWrong;
   if (!spec.ok()) {
-    Refuse(spec.status());
+    Refuse(InFile(request.job, spec.status()));
   } else {
     RunDisplay display(FindTerminal());
     const absl::StatusOr<Job> job =
         RunEmbedded({.spec = &*spec, .worker_options = {"--evaluate", request.model}}, display);
+    display.Finish();
     if (!job.ok()) {
       Refuse(job.status());
     } else if (job->state == JobState::kSucceeded) {
@@ -84,7 +93,7 @@ int Run(Request request) {
 
 std::function<int()> Add(CLI::App& app) {
   auto request = std::make_shared<Request>();
-  AddJobOptions(app, request->job);
+  AddResourceOptions(app, request->job);
   app.add_option("model", request->model, "a model.safetensors of this job")->required();
   app.add_flag("--json", request->json, "as JSON");
   return [request] { return Run(*request); };

@@ -119,7 +119,7 @@ std::function<int()> Add(CLI::App& app) {
   app.add_flag("--json", request->json, "as JSON");
   return [request]() -> int {
     const absl::Status status = Show(*request);
-    return status.ok() ? kSucceeded : Refuse(status);
+    return status.ok() ? kSucceeded : Refuse(InFile(request->job, status));
   };
 }
 

@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 
 #include "common/base/status_macros.h"
+#include "common/checkpoint/checkpoint_files.h"
 #include "common/checkpoint/job_output.h"
 #include "common/env/file_system.h"
 #include "common/plan/model_summary.h"
@@ -26,29 +27,45 @@ struct Request {
   bool json = false;
 };
 
-// All that can be wrong with the request, before anything is started or written.
-absl::StatusOr<JobSpec> Examine(const Request& request) {
+struct Examined {
+  OpenJob open;
+  std::string data_hash;
+};
+
+// All that can be wrong with the job and its data, before anything is written.
+absl::StatusOr<Examined> Examine(const Request& request) {
+  Examined examined;
   LOCKSTEP_ASSIGN_OR_RETURN(JobSpec spec, LoadJob(request.job));
-  LOCKSTEP_ASSIGN_OR_RETURN(const OpenJob job, OpenAndPlan(spec));
-  LOCKSTEP_RETURN_IF_ERROR(CheckMemory(job));
-  LOCKSTEP_RETURN_IF_ERROR(InspectData(*job.prepared).status());
-  LOCKSTEP_RETURN_IF_ERROR(
-      PrepareOutput(PosixFileSystem(), spec.output().directory, request.resume));
-  if (request.resume) {
+  LOCKSTEP_ASSIGN_OR_RETURN(examined.open, OpenAndPlan(std::move(spec)));
+  const PreparedJob& job = *examined.open.prepared;
+  LOCKSTEP_RETURN_IF_ERROR(CheckMemory(examined.open));
+  LOCKSTEP_ASSIGN_OR_RETURN(const DataFacts facts, InspectData(job));
+  examined.data_hash = facts.hash;
+  LOCKSTEP_RETURN_IF_ERROR(MakeOutput(PosixFileSystem(), job.spec.output().directory));
+  return examined;
+}
+
+// The same of what the output directory holds; then says what is about to run.
+absl::Status ExamineOutput(const Examined& examined, bool resume) {
+  const PreparedJob& job = *examined.open.prepared;
+  const JobSpec& spec = job.spec;
+  if (!resume) {
+    LOCKSTEP_RETURN_IF_ERROR(CheckOutputIsNew(PosixFileSystem(), spec.output().directory));
+  } else {
     LOCKSTEP_ASSIGN_OR_RETURN(const std::optional<Checkpoint> checkpoint,
-                              FindCheckpointOfJob(PosixFileSystem(), spec, job.prepared->graph));
+                              FindCheckpointOfJob(PosixFileSystem(), job, examined.data_hash));
     if (!checkpoint.has_value()) {
       std::fprintf(stderr, "no checkpoint to resume from; starting at step 0\n");
     }
   }
   std::fprintf(
       stderr, "%s\n",
-      absl::StrCat(spec.name(), ": ", GroupedDigits(job.prepared->train.samples.size()),
-                   " samples, batch ", spec.train().batch_size, " in ", spec.shards(), " shards, ",
+      absl::StrCat(spec.name(), ": ", GroupedDigits(job.train.samples.size()), " samples, batch ",
+                   spec.train().batch_size, " in ", spec.shards(), " shards, ",
                    spec.resources().workers, " workers x ", spec.resources().threads, " threads, ",
-                   GroupedDigits(job.prepared->graph.parameters->parameter_count()), " parameters")
+                   GroupedDigits(job.graph.parameters->parameter_count()), " parameters")
           .c_str());
-  return spec;
+  return absl::OkStatus();
 }
 
 int PrintResult(const JobSpec& spec, bool json) {
@@ -78,15 +95,24 @@ int PrintResult(const JobSpec& spec, bool json) {
   return kSucceeded;
 }
 
+// What the directory says: the news of a last checkpoint may not have come before the end.
+void ReportInterrupt(const JobSpec& spec, const JobRequest& request) {
+  const absl::StatusOr<std::vector<CheckpointName>> found =
+      FindCheckpoints(PosixFileSystem(), CheckpointRoot(spec.output().directory));
+  const bool any = found.ok() && !found->empty();
+  const std::string where =
+      any ? absl::StrCat("; the newest checkpoint is of step ", found->front().step)
+          : " before the first checkpoint";
+  std::fprintf(stderr, "interrupted%s; go on with: lockstep run%s --resume\n", where.c_str(),
+               CommandLineOf(request).c_str());
+}
+
 int ReportEnd(const Job& job, const JobSpec& spec, const Request& request) {
   switch (job.state) {
     case JobState::kSucceeded:
       return PrintResult(spec, request.json);
     case JobState::kPaused:
-      std::fprintf(stderr,
-                   "interrupted at step %lld; go on with: lockstep run %s --resume --out %s\n",
-                   static_cast<long long>(job.step), request.job.file.c_str(),
-                   spec.output().directory.c_str());
+      ReportInterrupt(spec, request.job);
       return kInterrupted;
     case JobState::kCancelled:
       return kCancelled;
@@ -98,12 +124,19 @@ int ReportEnd(const Job& job, const JobSpec& spec, const Request& request) {
 }
 
 int Run(const Request& request) {
-  const absl::StatusOr<JobSpec> spec = Examine(request);
-  if (!spec.ok()) return Refuse(spec.status());
+  absl::StatusOr<Examined> examined = Examine(request);
+  if (!examined.ok()) return Refuse(InFile(request.job, examined.status()));
+  const JobSpec spec = examined->open.prepared->spec;
+  const auto check_output = [&examined, &request] {
+    const Examined job = *std::move(examined);  // closed before the workers need the memory
+    return ExamineOutput(job, request.resume);
+  };
   RunDisplay display(FindTerminal());
-  const absl::StatusOr<Job> job = RunEmbedded({.spec = &*spec, .resume = request.resume}, display);
+  const absl::StatusOr<Job> job =
+      RunEmbedded({.spec = &spec, .check_output = check_output, .resume = request.resume}, display);
+  display.Finish();
   if (!job.ok()) return Refuse(job.status());
-  return ReportEnd(*job, *spec, request);
+  return ReportEnd(*job, spec, request);
 }
 
 std::function<int()> Add(CLI::App& app) {

@@ -103,7 +103,7 @@ struct Request {
 int Run(const Request& request) {
   OpenJob job;
   const absl::StatusOr<Facts> facts = Examine(request.job, job);
-  if (!facts.ok()) return Refuse(facts.status());
+  if (!facts.ok()) return Refuse(InFile(request.job, facts.status()));
   if (request.json) {
     PrintJson(ToJsonValue(job.prepared->spec, *facts));
   } else {

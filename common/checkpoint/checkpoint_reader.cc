@@ -171,9 +171,9 @@ absl::StatusOr<LoadedCheckpoint> LoadCheckpoint(FileSystem& fs, const std::strin
   const auto reason = [](std::string* out, const RejectedCheckpoint& checkpoint) {
     absl::StrAppend(out, checkpoint.reason.message());
   };
-  return absl::DataLossError(
-      absl::StrCat("'", root, "': no checkpoint is sound; remove the directory to start anew (",
-                   absl::StrJoin(rejected, "; ", reason), ")"));
+  return absl::DataLossError(absl::StrCat("'", root, "': no checkpoint is sound (",
+                                          absl::StrJoin(rejected, ", ", reason),
+                                          "); move the directory away to start anew"));
 }
 
 }  // namespace lockstep

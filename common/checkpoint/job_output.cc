@@ -1,5 +1,6 @@
 #include "common/checkpoint/job_output.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,13 +12,38 @@
 #include "common/spec/job_identity.h"
 
 namespace lockstep {
+namespace {
+
+std::string Where(const std::string& output_directory) {
+  return absl::StrCat("output.directory '", output_directory, "'");
+}
+
+// Whether the job, data and end of now go on from a checkpoint that is sound and of the same job.
+absl::Status CheckGoesOn(const Checkpoint& checkpoint, const PreparedJob& job,
+                         const std::string& data_hash) {
+  const std::string where = absl::StrCat("checkpoint '", checkpoint.path, "'");
+  const CheckpointInfo& info = checkpoint.manifest.info;
+  const auto hash = info.program.texts.find(kDataHashKey);
+  if (hash != info.program.texts.end() && hash->second != data_hash) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(where, ": it was made from other data (content hash ", hash->second, ", now ",
+                     data_hash, "); restore the data, or start anew with another --out"));
+  }
+  const int64_t last_step = job.spec.train().total_steps(job.steps_per_epoch());
+  if (info.step <= last_step) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(where, ": this job ends after step ", last_step,
+                   "; ask for more with --steps or --epochs, or start anew with another --out"));
+}
+
+}  // namespace
 
 std::string CheckpointRoot(const std::string& output_directory) {
   return JoinPath(output_directory, "checkpoints");
 }
 
-absl::Status PrepareOutput(FileSystem& fs, const std::string& output_directory, bool resume) {
-  const std::string where = absl::StrCat("output.directory '", output_directory, "'");
+absl::Status MakeOutput(FileSystem& fs, const std::string& output_directory) {
+  const std::string where = Where(output_directory);
   if (const absl::Status made = fs.MakeDirectories(output_directory); !made.ok()) {
     return absl::FailedPreconditionError(
         absl::StrCat(where, " cannot be made (", made.message(), "); choose another with --out"));
@@ -29,7 +55,11 @@ absl::Status PrepareOutput(FileSystem& fs, const std::string& output_directory, 
     return absl::FailedPreconditionError(absl::StrCat(
         where, " cannot be written (", writable.message(), "); choose another with --out"));
   }
-  if (resume) return absl::OkStatus();
+  return absl::OkStatus();
+}
+
+absl::Status CheckOutputIsNew(FileSystem& fs, const std::string& output_directory) {
+  const std::string where = Where(output_directory);
   LOCKSTEP_ASSIGN_OR_RETURN(const bool finished,
                             fs.Exists(JoinPath(output_directory, kResultName)));
   if (finished) {
@@ -78,13 +108,39 @@ absl::StatusOr<CheckpointLayout> LayoutOfJob(const JobGraph& graph) {
   return CheckpointLayout::Create(std::move(variables), std::move(state));
 }
 
-absl::StatusOr<std::optional<Checkpoint>> FindCheckpointOfJob(FileSystem& fs, const JobSpec& spec,
-                                                              const JobGraph& graph) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const CheckpointLayout layout, LayoutOfJob(graph));
+absl::StatusOr<std::vector<const TensorView*>> MatchVariables(absl::Span<const TensorView> tensors,
+                                                              const JobGraph& graph,
+                                                              absl::string_view name) {
+  constexpr absl::string_view kWayOut = "; give a model that was trained by this job";
+  std::vector<const TensorView*> matched;
+  for (const ParameterSet::Variable& variable : graph.parameters->variables()) {
+    const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const TensorView& tensor) {
+      return tensor.name == variable.path;
+    });
+    if (found == tensors.end()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(name, ": has no variable '", variable.path, "'", kWayOut));
+    }
+    if (found->shape != variable.shape) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(name, ": variable '", variable.path, "' has shape ", found->shape.ToString(),
+                       ", in this job ", variable.shape.ToString(), kWayOut));
+    }
+    matched.push_back(&*found);
+  }
+  if (tensors.size() == matched.size()) return matched;
+  return absl::FailedPreconditionError(absl::StrCat(
+      name, ": has ", tensors.size(), " variables, this job ", matched.size(), kWayOut));
+}
+
+absl::StatusOr<std::optional<Checkpoint>> FindCheckpointOfJob(FileSystem& fs,
+                                                              const PreparedJob& job,
+                                                              const std::string& data_hash) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const CheckpointLayout layout, LayoutOfJob(job.graph));
   absl::StatusOr<LoadedCheckpoint> loaded =
-      LoadCheckpoint(fs, CheckpointRoot(spec.output().directory),
+      LoadCheckpoint(fs, CheckpointRoot(job.spec.output().directory),
                      {.numerics_version = kNumericsVersion,
-                      .job_identity = CanonicalJobIdentity(spec),
+                      .job_identity = CanonicalJobIdentity(job.spec),
                       .layout = &layout});
   if (absl::IsNotFound(loaded.status())) return std::optional<Checkpoint>();
   LOCKSTEP_RETURN_IF_ERROR(loaded.status());
@@ -92,6 +148,7 @@ absl::StatusOr<std::optional<Checkpoint>> FindCheckpointOfJob(FileSystem& fs, co
     Log(LogLevel::kWarning, "checkpoint_rejected",
         {{"path", rejected.path}, {"why", rejected.reason.message()}});
   }
+  LOCKSTEP_RETURN_IF_ERROR(CheckGoesOn(loaded->checkpoint, job, data_hash));
   return std::optional<Checkpoint>(std::move(loaded->checkpoint));
 }
 

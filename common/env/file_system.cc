@@ -23,14 +23,12 @@ absl::Status WriteSynced(FileSystem& fs, const std::string& path,
 }  // namespace
 
 absl::Status FileSystem::MakeDirectories(const std::string& path) {
-  const absl::Status made = MakeDirectory(path);
-  if (made.ok()) return made;
-  if (absl::IsNotFound(made)) {
-    const std::string parent = ParentPath(path);
-    if (parent == path) return made;
-    LOCKSTEP_RETURN_IF_ERROR(MakeDirectories(parent));
-    return MakeDirectories(path);
+  absl::Status made = MakeDirectory(path);
+  if (absl::IsNotFound(made) && ParentPath(path) != path) {
+    LOCKSTEP_RETURN_IF_ERROR(MakeDirectories(ParentPath(path)));
+    made = MakeDirectory(path);  // once: /proc says for ever that it is not found
   }
+  if (made.ok()) return made;
   // Present, made by somebody else meanwhile, or on a disk that is read-only but holds it already.
   const absl::StatusOr<FileInfo> info = Stat(path);
   return info.ok() && info->type == FileType::kDirectory ? absl::OkStatus() : made;
@@ -62,12 +60,12 @@ absl::StatusOr<std::string> ReadFile(FileSystem& fs, const std::string& path,
   LOCKSTEP_ASSIGN_OR_RETURN(const FileInfo info, fs.Stat(path));
   if (info.type != FileType::kRegular) {
     return absl::FailedPreconditionError(
-        absl::StrCat("reading '", path, "': it is not a regular file"));
+        absl::StrCat("reading '", path, "': it is not a regular file; give the path of one"));
   }
   if (info.size_bytes > size_bytes_max) {
-    return absl::ResourceExhaustedError(absl::StrCat("reading '", path, "': it has ",
-                                                     info.size_bytes, " bytes, at most ",
-                                                     size_bytes_max, " are read"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("reading '", path, "': it has ", info.size_bytes, " bytes, at most ",
+                     size_bytes_max, " are read; use a smaller one"));
   }
   LOCKSTEP_ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(path, OpenMode::kRead));
   std::string bytes(static_cast<size_t>(info.size_bytes), '\0');

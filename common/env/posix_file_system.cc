@@ -183,7 +183,7 @@ class PosixFileSystemImpl final : public FileSystem {
     LOCKSTEP_RETURN_IF_ERROR(Check(fstat(fd.get(), &info), "examining", path));
     if (!S_ISREG(info.st_mode)) {
       return absl::FailedPreconditionError(
-          absl::StrCat("mapping '", path, "': it is not a regular file"));
+          absl::StrCat("mapping '", path, "': it is not a regular file; give the path of one"));
     }
     const size_t size = static_cast<size_t>(info.st_size);
     if (size == 0)

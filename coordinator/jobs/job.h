@@ -94,6 +94,12 @@ struct StepCommitted {
   int attempt;
   int64_t step;
 };
+// What the attempt goes on from: shows a checkpoint of the one before that died before it could
+// tell.
+struct AttemptResumed {
+  int attempt;
+  int64_t step;
+};
 struct CheckpointWritten {
   int attempt;
   int64_t step;
@@ -116,9 +122,9 @@ struct CancelRequested {};
 
 struct JobEvent {
   absl::Time time;
-  std::variant<SlotsGranted, LaunchStarted, LaunchFailed, StepCommitted, CheckpointWritten,
-               AttemptHung, AttemptExited, TimerFired, PauseRequested, ResumeRequested,
-               CancelRequested>
+  std::variant<SlotsGranted, LaunchStarted, LaunchFailed, AttemptResumed, StepCommitted,
+               CheckpointWritten, AttemptHung, AttemptExited, TimerFired, PauseRequested,
+               ResumeRequested, CancelRequested>
       what;
 };
 

@@ -140,6 +140,9 @@ absl::Status JobLoop::ReadProgress(Entry& entry) {
   for (const ProgressLine& line : entry.attempt->Progress()) {
     entry.watch->OnLine(line, now);
     if (line.kind == ProgressLine::Kind::kStep) step = line.step;
+    if (line.kind == ProgressLine::Kind::kRun && line.step > 0) {
+      LOCKSTEP_RETURN_IF_ERROR(Apply(entry, AttemptResumed{attempt, line.step}));
+    }
     if (line.kind == ProgressLine::Kind::kCheckpoint) {
       LOCKSTEP_RETURN_IF_ERROR(Apply(entry, CheckpointWritten{attempt, line.step}));
     }
@@ -195,7 +198,7 @@ absl::Status JobLoop::Launch(Entry& entry, const LaunchAttempt& launch) {
                               entry.order.make_attempt(launch.attempt, launch.resume));
     LOCKSTEP_ASSIGN_OR_RETURN(const LaunchPlan plan, parts_.launcher->Plan(spec, *parts_.host));
     for (const std::string& warning : plan.warnings) {
-      Log(LogLevel::kWarning, "launch_warning", {{"job", entry.job.id}, {"warning", warning}});
+      Log("launch_warning", {{"job", entry.job.id}, {"warning", warning}});
     }
     parts_.observer->OnLaunch(entry.job, plan);
     LOCKSTEP_ASSIGN_OR_RETURN(entry.attempt, parts_.launcher->Start(plan));

@@ -32,7 +32,7 @@ namespace lockstep {
 class JobObserver {
  public:
   virtual ~JobObserver() = default;
-  virtual void OnJob(const Job& job) = 0;  // after every change of state
+  virtual void OnJob(const Job& job) = 0;  // after changes of state; `history` has all of them
   virtual void OnLaunch(const Job& job, const LaunchPlan& plan) = 0;
   virtual void OnProgress(const Job& job, const ProgressLine& line) = 0;
 };

@@ -39,7 +39,7 @@ JobReason ReasonOf(ExitCode code) {
 std::string Describe(const AttemptExit& exit) {
   std::string cause;
   if (exit.signal != 0) {
-    cause = absl::StrCat("a worker was killed by signal ", exit.signal);
+    cause = absl::StrCat("a process was killed by signal ", exit.signal);
   } else if (const ExitCodeInfo* info = FindExitCode(exit.code)) {
     cause = info->meaning;
   } else {
@@ -85,6 +85,13 @@ class Advance {
     } else {
       Recover(JobReason::kLaunchFailed, message);
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status On(const AttemptResumed& event) {
+    if (!IsLive(event.attempt) || event.step <= job().checkpoint_step) return absl::OkStatus();
+    job().checkpoint_step = event.step;
+    job().fruitless_attempts = 0;
     return absl::OkStatus();
   }
 

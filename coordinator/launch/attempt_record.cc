@@ -144,6 +144,10 @@ absl::StatusOr<ProcessExit> ReadOutcome(const std::string& run_directory, int at
   }
 }
 
+absl::Status RemoveOutcome(const std::string& run_directory) {
+  return RemoveIfThere(OutcomePath(run_directory));
+}
+
 absl::StatusOr<RunGuard> RunGuard::Acquire(const std::string& output_directory) {
   const std::string run_directory = RunDirectory(output_directory);
   LOCKSTEP_RETURN_IF_ERROR(PosixFileSystem().MakeDirectories(run_directory));
@@ -161,7 +165,7 @@ absl::StatusOr<RunGuard> RunGuard::Acquire(const std::string& output_directory) 
   } else if (!absl::IsNotFound(record.status())) {
     return record.status();
   }
-  LOCKSTEP_RETURN_IF_ERROR(RemoveIfThere(OutcomePath(run_directory)));
+  LOCKSTEP_RETURN_IF_ERROR(RemoveOutcome(run_directory));
   return RunGuard(*std::move(lock));
 }
 

@@ -47,6 +47,7 @@ absl::Status WriteOutcome(const std::string& run_directory, const AttemptRecord&
 // NOT_FOUND if there is none of this very attempt.
 absl::StatusOr<ProcessExit> ReadOutcome(const std::string& run_directory, int attempt,
                                         const std::string& token);
+absl::Status RemoveOutcome(const std::string& run_directory);  // absent is fine
 
 // The right to run in an output directory: held by at most one live process, free again when that
 // one dies.

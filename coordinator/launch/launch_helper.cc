@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,6 +21,7 @@ namespace lockstep {
 namespace {
 
 constexpr int kControl = 3;
+constexpr int kStopIntervalMs = 100;
 
 bool SupervisorIsGone() {
   pollfd watched = {.fd = kControl, .events = POLLIN, .revents = 0};
@@ -36,19 +38,24 @@ HelperOrder ReadOrder() {
   return count == 1 ? static_cast<HelperOrder>(order) : HelperOrder::kKill;
 }
 
-// Returns when the child has ended or is to be killed.
+// Returns when the child has ended or is to be killed. An order to stop is repeated until then:
+// mpirun forwards it to the ranks that it has, and loses it while it starts them.
 void Serve(ChildProcess& child, int child_fd) {
+  bool stopping = false;
   for (;;) {
     std::array<pollfd, 2> watched = {{{.fd = kControl, .events = POLLIN, .revents = 0},
                                       {.fd = child_fd, .events = POLLIN, .revents = 0}}};
-    if (poll(watched.data(), watched.size(), -1) < 0) continue;  // EINTR
+    const int ready = poll(watched.data(), watched.size(), stopping ? kStopIntervalMs : -1);
     if (watched[1].revents != 0) return;
+    if (stopping) child.Signal(SIGUSR2);
+    if (ready <= 0) continue;  // nothing new, or EINTR
     switch (ReadOrder()) {
       case HelperOrder::kCheckpoint:
         child.Signal(SIGUSR1);
         break;
       case HelperOrder::kStop:
         child.Signal(SIGUSR2);
+        stopping = true;
         break;
       case HelperOrder::kKill:
         return;
@@ -87,9 +94,12 @@ absl::Status Help(const std::string& run_directory, std::vector<std::string> arg
   // Also after a clean end: a rank may have left something behind. KillSession spares its caller.
   if (!KillSession(getpid())) return absl::InternalError("processes of the attempt do not end");
   LOCKSTEP_RETURN_IF_ERROR(exit.status());
-  LOCKSTEP_RETURN_IF_ERROR(WriteOutcome(run_directory, record, *exit));
+  const absl::Status written = WriteOutcome(run_directory, record, *exit);
+  // Also to a supervisor that is there: the disk may be full. Fails where it is gone.
+  (void)send(kControl, &*exit, sizeof(*exit), MSG_NOSIGNAL);
   record.helper = {};
-  return SweepAttempt(run_directory, record);
+  LOCKSTEP_RETURN_IF_ERROR(SweepAttempt(run_directory, record));
+  return written;
 }
 
 }  // namespace

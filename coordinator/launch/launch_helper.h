@@ -16,9 +16,10 @@ inline constexpr char kLaunchHelperCommand[] = "__launch-helper";
 enum class HelperOrder : char { kCheckpoint = 'c', kStop = 's', kKill = 'k' };
 
 // `<program> __launch-helper RUN_DIRECTORY PROGRAM [ARGUMENT ...]`: runs PROGRAM with this
-// process's environment and waits for its end. kCheckpoint sends it SIGUSR1, kStop SIGUSR2 (mpirun
-// forwards both to every rank). RUN_DIRECTORY holds the attempt's record, into which the helper
-// writes who it is, and later receives the outcome.
+// process's environment and waits for its end. kCheckpoint sends it SIGUSR1, kStop SIGUSR2 again
+// and again (mpirun forwards both to every rank). RUN_DIRECTORY holds the attempt's record, into
+// which the helper writes who it is, and later receives the outcome, which also goes to the
+// supervisor as a ProcessExit.
 int LaunchHelperMain(int argc, char** argv);
 
 }  // namespace lockstep

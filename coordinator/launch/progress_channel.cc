@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kLineBytesMax = size_t{64} << 10;
 
 ProgressLine::Kind KindOf(const std::string& kind) {
+  if (kind == "run") return ProgressLine::Kind::kRun;
   if (kind == "phase") return ProgressLine::Kind::kPhase;
   if (kind == "step") return ProgressLine::Kind::kStep;
   if (kind == "epoch") return ProgressLine::Kind::kEpoch;
@@ -29,6 +30,9 @@ std::optional<ProgressLine> ParseProgressLine(absl::string_view line) {
     parsed.kind = KindOf(object.at("kind").get<std::string>());
     parsed.json = std::string(line);
     switch (parsed.kind) {
+      case ProgressLine::Kind::kRun:
+        parsed.step = object.at("first_step").get<int64_t>();
+        break;
       case ProgressLine::Kind::kStep:
       case ProgressLine::Kind::kCheckpoint:
         parsed.step = object.at("step").get<int64_t>();

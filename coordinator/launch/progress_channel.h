@@ -1,5 +1,6 @@
 // ProgressChannel: what the workers of one attempt say about it, one JSON object a line through a
 // FIFO:
+//   {"kind":"run","first_step":0,...}
 //   {"kind":"phase","phase":"load|train|evaluate|checkpoint|export"}
 //   {"kind":"step","step":7,"epoch":1,"loss":0.4,...}
 //   {"kind":"checkpoint","step":500}   {"kind":"epoch",...}
@@ -23,9 +24,9 @@
 namespace lockstep {
 
 struct ProgressLine {
-  enum class Kind { kPhase, kStep, kEpoch, kCheckpoint, kError, kOther };
+  enum class Kind { kRun, kPhase, kStep, kEpoch, kCheckpoint, kError, kOther };
   Kind kind = Kind::kOther;
-  int64_t step = 0;          // kStep, kCheckpoint
+  int64_t step = 0;          // kRun (done before this attempt), kStep, kCheckpoint
   std::string phase = {};    // kPhase
   int code = 0;              // kError: the exit code that the rank is about to end with
   std::string message = {};  // kError

@@ -60,8 +60,9 @@ void FaultyFileSystem::RefuseReading(std::string path, absl::Status status) {
 }
 
 absl::Status FaultyFileSystem::CountCall() {
-  ++calls_;
-  return calls_ == fail_at_ || crashed() ? failure_ : absl::OkStatus();
+  const int call = ++calls_;
+  const bool dead = crash_ && call >= fail_at_;
+  return call == fail_at_ || dead ? failure_ : absl::OkStatus();
 }
 
 absl::Status FaultyFileSystem::CheckReading(const std::string& path) const {

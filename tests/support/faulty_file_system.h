@@ -1,9 +1,11 @@
 // FaultyFileSystem: a real file system whose n-th changing call fails, once or, like a process
-// killed there, with all after it. Thread: one at a time. Changing calls are creations, writes,
-// truncations, touches, syncs, closes of written files, renames, removals; they are counted from 1.
+// killed there, with all after it. Thread: any once it is set up; with several it is chance whose
+// call is the n-th. Changing calls are creations, writes, truncations, touches, syncs, closes of
+// written files, renames, removals; they are counted from 1.
 #ifndef LOCKSTEP_TESTS_SUPPORT_FAULTY_FILE_SYSTEM_H_
 #define LOCKSTEP_TESTS_SUPPORT_FAULTY_FILE_SYSTEM_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -53,7 +55,7 @@ class FaultyFileSystem final : public FileSystem {
   absl::Status CheckReading(const std::string& path) const;
 
   FileSystem& real_;
-  int calls_ = 0;
+  std::atomic<int> calls_ = 0;
   int fail_at_ = 0;  // 0: never
   bool crash_ = false;
   absl::Status failure_;

@@ -97,6 +97,7 @@ ExitCode RunWorker(const WorkerOptions& options) {
   if (!status.ok()) {
     // What all ranks have agreed on, one says.
     if (rank == 0 || !run.agreed()) Report(status, code, rank, pipe);
+    if (run.agreed()) run.LeaveTogether();
     (*session)->Abandon();
   }
   return code;

@@ -13,7 +13,7 @@ namespace lockstep {
 
 struct WorkerOptions {
   std::string job_file;
-  Overrides overrides;
+  OverrideWords overrides;
   bool resume = false;   // from the newest checkpoint, if there is one
   std::string evaluate;  // a model file: measure it on the job's data instead of training
 };

@@ -24,7 +24,7 @@
 #include "common/plan/model_summary.h"
 #include "common/spec/job_identity.h"
 #include "common/spec/job_yaml.h"
-#include "worker/app/agreement.h"
+#include "worker/comm/agreement.h"
 #include "worker/report/result_file.h"
 
 namespace lockstep {
@@ -32,6 +32,7 @@ namespace {
 
 // A rank that is silent this long in the middle of training is gone.
 constexpr absl::Duration kPatience = absl::Minutes(10);
+constexpr absl::Duration kLeavePatience = absl::Seconds(5);
 
 // Types, shapes and counts of all data sets, in words: equal on ranks that see equal data.
 std::string Describe(const JobDataset& data) {
@@ -75,6 +76,11 @@ absl::Status WorkerRun::Agree(const absl::Status& mine) {
   return all;
 }
 
+void WorkerRun::LeaveTogether() {
+  communicator_->set_patience(kLeavePatience);
+  communicator_->Barrier().IgnoreError();  // a rank that does not come ends the others all the same
+}
+
 void WorkerRun::Say(absl::string_view text) const {
   if (leads() && !parts_.supervised) {
     std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
@@ -89,12 +95,13 @@ absl::Status WorkerRun::ReceiveJob() {
     return size * threads <= cores ? Spin::kBrief : Spin::kNone;
   };
   const auto read = [&]() -> absl::StatusOr<JobSpec> {
+    LOCKSTEP_ASSIGN_OR_RETURN(const Overrides overrides, ParseOverrides(options_.overrides));
     LOCKSTEP_ASSIGN_OR_RETURN(const std::string text,
                               ReadFile(*parts_.fs, options_.job_file, kYamlBytesMax));
     LOCKSTEP_ASSIGN_OR_RETURN(
         JobSpec spec,
         LoadJobSpec(text, options_.job_file, ParentPath(AbsolutePath(options_.job_file))));
-    return ApplyOverrides(std::move(spec), options_.overrides);
+    return ApplyOverrides(std::move(spec), overrides);
   };
   // Nobody knows S yet: any tree will do.
   LOCKSTEP_ASSIGN_OR_RETURN(std::unique_ptr<Transport> transport, parts_.session->MakeTransport());
@@ -165,7 +172,7 @@ absl::Status WorkerRun::PlanMemory() {
 
 absl::Status WorkerRun::TakeOutput() {
   const std::string& directory = spec_->output().directory;
-  LOCKSTEP_RETURN_IF_ERROR(PrepareOutput(*parts_.fs, directory, options_.resume));
+  LOCKSTEP_RETURN_IF_ERROR(MakeOutput(*parts_.fs, directory));
   if (!parts_.supervised) {
     const std::string run = JoinPath(directory, ".run");
     LOCKSTEP_RETURN_IF_ERROR(parts_.fs->MakeDirectories(run));
@@ -179,6 +186,7 @@ absl::Status WorkerRun::TakeOutput() {
     LOCKSTEP_RETURN_IF_ERROR(lock.status());
     output_lock_ = *std::move(lock);
   }
+  if (!options_.resume) LOCKSTEP_RETURN_IF_ERROR(CheckOutputIsNew(*parts_.fs, directory));
   return RemoveUnfinishedCheckpoints(*parts_.fs, CheckpointRoot(directory));
 }
 
@@ -221,7 +229,7 @@ absl::Status WorkerRun::RestoreOrInitialize() {
     return absl::OkStatus();
   }
   absl::StatusOr<std::optional<Checkpoint>> found = std::optional<Checkpoint>();
-  if (leads()) found = FindCheckpointOfJob(*parts_.fs, *spec_, job_->graph);
+  if (leads()) found = FindCheckpointOfJob(*parts_.fs, *job_, data_hash_);
   LOCKSTEP_RETURN_IF_ERROR(Agree(found.status()));
   LOCKSTEP_ASSIGN_OR_RETURN(
       const std::string path,
@@ -252,10 +260,12 @@ absl::Status WorkerRun::Train() {
   }
   communicator_->set_patience(kPatience);
   training_ = true;
-  LOCKSTEP_ASSIGN_OR_RETURN(const TrainingResult result, trainer_->Run());
+  const absl::StatusOr<TrainingResult> result = trainer_->Run();
+  agreed_ = absl::IsOutOfRange(result.status());  // all see what is not finite
+  LOCKSTEP_RETURN_IF_ERROR(result.status());
   training_ = false;
-  stopped_ = result.stopped;
-  return Finish(result);
+  stopped_ = result->stopped;
+  return Finish(*result);
 }
 
 absl::Status WorkerRun::Finish(const TrainingResult& result) {
@@ -317,10 +327,12 @@ absl::Status WorkerRun::Evaluate() {
   };
   LOCKSTEP_RETURN_IF_ERROR(Agree(load()));
   training_ = true;
-  LOCKSTEP_ASSIGN_OR_RETURN(const MetricValues values, trainer_->EvaluateOne());
+  const absl::StatusOr<MetricValues> values = trainer_->EvaluateOne();
+  agreed_ = absl::IsOutOfRange(values.status());
+  LOCKSTEP_RETURN_IF_ERROR(values.status());
   training_ = false;
   if (!leads()) return absl::OkStatus();
-  const std::string line = EvaluationLine(values, ModelSha256(trainer_->parameters().Variables()));
+  const std::string line = EvaluationLine(*values, ModelSha256(trainer_->parameters().Variables()));
   FifoWriter(parts_.progress_pipe).Write(line + "\n");
   if (!parts_.supervised) std::printf("%s\n", line.c_str());
   return absl::OkStatus();

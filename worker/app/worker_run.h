@@ -42,6 +42,8 @@ class WorkerRun {
   bool stopped() const { return stopped_; }
   // Whether the failure is known to all ranks alike.
   bool agreed() const { return agreed_; }
+  // After such a failure: waits until all ranks are here. mpirun kills the others when one ends.
+  void LeaveTogether();
   // Whether the failure is a value that is not finite, a full disk, ...: what a status cannot say.
   ExitCode ExitCodeOf(const absl::Status& status) const;
 

@@ -1,5 +1,5 @@
 // ResultFile: <out>/result.json, written last: a directory that has it holds a finished run.
-// Thread: any. Errors: the file system's; DATA_LOSS for text that is no result.
+// Thread: any. Errors: the file system's.
 #ifndef LOCKSTEP_WORKER_REPORT_RESULT_FILE_H_
 #define LOCKSTEP_WORKER_REPORT_RESULT_FILE_H_
 

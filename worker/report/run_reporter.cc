@@ -207,12 +207,13 @@ void RunReporter::TellProgress() {
   if (newest_told_ || now - told_ < kProgressInterval) return;
   told_ = now;
   newest_told_ = true;
-  Json json = {
-      {"kind", "step"},
-      {"step", newest_.step},
-      {"epoch", newest_.epoch},
-      {"samples_per_second", static_cast<double>(samples_) / std::max(Seconds(newest_.time), 1e-9)},
-      {"seconds", Seconds(newest_.time)}};
+  const double seconds = Seconds(newest_.time);
+  Json json = {{"kind", "step"},
+               {"step", newest_.step},
+               {"epoch", newest_.epoch},
+               {"samples_per_second", static_cast<double>(samples_) / std::max(seconds, 1e-9)},
+               {"seconds_per_step", seconds / static_cast<double>(newest_.step - run_.first_step)},
+               {"seconds", seconds}};
   for (size_t i = 0; i < std::min(run_.metric_names.size(), kRunningMax); ++i) {
     json[run_.metric_names[i]] = newest_.running[i];
   }

@@ -7,6 +7,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "worker/comm/agreement.h"
 
 namespace lockstep {
 namespace {
@@ -29,7 +30,6 @@ void Checkpointer::Start(CheckpointInfo info) {
 void Checkpointer::Take(CheckpointOutcome outcome) {
   outcome_ = std::move(outcome);
   if (outcome_.status.ok()) return;
-  last_failure_ = outcome_.status;
   Log(LogLevel::kWarning, "checkpoint_failed",
       {{"step", info_.step}, {"why", outcome_.status.message()}});
 }
@@ -51,9 +51,12 @@ void Checkpointer::WaitForStage() {
 absl::Status Checkpointer::Advance(const StepOutcome& outcome) {
   if (idle()) return absl::OkStatus();
   if (outcome.failed) {
-    // Nobody writes into the directory any more once it goes.
+    // Nobody writes into the directory any more once it goes; all hear why.
     WaitForStage();
-    LOCKSTEP_RETURN_IF_ERROR(parts_.communicator->Barrier());
+    last_failure_ = AgreeOn(*parts_.communicator, outcome_.status);
+    if (absl::IsUnavailable(last_failure_) || absl::IsDeadlineExceeded(last_failure_)) {
+      return last_failure_;
+    }
     if (leads() && !directory_.empty()) {
       DiscardCheckpoint(*parts_.fs, directory_).IgnoreError();  // the next attempt sweeps again
     }

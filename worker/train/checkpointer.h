@@ -41,7 +41,7 @@ class Checkpointer {
   // The newest checkpoint that this attempt has published; -1: none yet.
   int64_t published_step() const { return published_step_; }
   int failed_count() const { return failed_count_; }
-  // Why the last one was given up; on the rank that failed.
+  // Why the last one was given up, in the words of the first rank that failed.
   const absl::Status& last_failure() const { return last_failure_; }
 
   // Copies the state of now. All ranks, at the same step, when idle.

@@ -96,18 +96,12 @@ absl::Status OwnedParameters::Restore(const Checkpoint& checkpoint) {
 
 absl::Status OwnedParameters::SetValues(absl::Span<const TensorView> tensors,
                                         absl::string_view name) {
-  const std::vector<ParameterSet::Variable>& variables = parts_.graph->parameters->variables();
-  if (tensors.size() != variables.size()) {
-    return absl::FailedPreconditionError(absl::StrCat(name, ": has ", tensors.size(),
-                                                      " variables, the job's model has ",
-                                                      variables.size(), "; use the job it is of"));
-  }
+  LOCKSTEP_ASSIGN_OR_RETURN(const std::vector<const TensorView*> matched,
+                            MatchVariables(tensors, *parts_.graph, name));
   Clear();
-  for (const ParameterSet::Variable& variable : variables) {
-    const absl::StatusOr<const TensorView*> tensor =
-        FindTensor(tensors, variable.path, variable.shape);
-    if (!tensor.ok()) return Annotate(tensor.status(), name);
-    std::copy((*tensor)->values.begin(), (*tensor)->values.end(), ValuesAt(variable.offset));
+  const std::vector<ParameterSet::Variable>& variables = parts_.graph->parameters->variables();
+  for (size_t v = 0; v < variables.size(); ++v) {
+    std::copy(matched[v]->values.begin(), matched[v]->values.end(), ValuesAt(variables[v].offset));
   }
   return absl::OkStatus();
 }

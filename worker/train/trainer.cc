@@ -12,20 +12,12 @@
 #include "common/base/status_macros.h"
 #include "common/checkpoint/job_output.h"
 #include "common/spec/job_identity.h"
-#include "common/spec/job_limits.h"
 
 namespace lockstep {
 namespace {
 
-constexpr char kDataHashKey[] = "data_hash";
 constexpr char kEpochsClosedKey[] = "epochs_closed";
 constexpr char kLastEpochPrefix[] = "last_epoch.";
-
-int64_t TotalSteps(const TrainSpec& train, int64_t steps_per_epoch) {
-  int64_t total = 0;
-  if (__builtin_mul_overflow(train.epochs_max(), steps_per_epoch, &total)) total = kStepsMax;
-  return std::min(total, train.steps.value_or(total));
-}
 
 // Where a rank has first seen a value that is not finite; plain bytes on the wire.
 struct Finding {
@@ -35,6 +27,10 @@ struct Finding {
   int32_t found = 0;
   char label[100] = {};
 };
+
+bool AllFinite(const std::vector<double>& sums) {
+  return std::all_of(sums.begin(), sums.end(), [](double sum) { return std::isfinite(sum); });
+}
 
 bool IsEarlier(const Finding& a, const Finding& b) {
   if (a.found != b.found) return a.found > b.found;
@@ -53,7 +49,7 @@ Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts),
       shards_(parts.train.samples, parts.spec->train().batch_size, parts.spec->train().shuffle,
               parts.spec->train().seed),
-      total_steps_(TotalSteps(parts.spec->train(), shards_.steps_per_epoch())),
+      total_steps_(parts.spec->train().total_steps(shards_.steps_per_epoch())),
       sums_(*parts.graph),
       running_(sums_.names().size()) {}
 
@@ -105,12 +101,6 @@ void Trainer::Initialize() { parameters_->Initialize(parts_.spec->train().seed);
 
 absl::Status Trainer::Restore(const Checkpoint& checkpoint) {
   const CheckpointInfo& info = checkpoint.manifest.info;
-  const auto hash = info.program.texts.find(kDataHashKey);
-  if (hash != info.program.texts.end() && hash->second != parts_.data_hash) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(checkpoint.path, " was made from other data (content hash ", hash->second,
-                     ", now ", parts_.data_hash, "); restore the data or start anew"));
-  }
   LOCKSTEP_RETURN_IF_ERROR(parameters_->Restore(checkpoint));
   step_ = kept_step_ = info.step;
   const auto closed = info.program.integers.find(kEpochsClosedKey);
@@ -205,9 +195,13 @@ absl::Status Trainer::RunPhase(size_t phase) {
   }
   LOCKSTEP_RETURN_IF_ERROR(Exchange(word));
   const StepOutcome& outcome = exchange_->outcome();
-  const bool sums_finite = !last || std::all_of(outcome.sums.begin(), outcome.sums.end(),
-                                                [](double sum) { return std::isfinite(sum); });
-  if (outcome.non_finite || !sums_finite) return NameNonFinite(phase);
+  const bool sums_finite = !last || AllFinite(outcome.sums);
+  if (outcome.non_finite || !sums_finite) {
+    // The phase again, looking at every activation on the way.
+    LOCKSTEP_ASSIGN_OR_RETURN(const std::optional<NonFinite> seen,
+                              executor_->RunTrainChecked(phase));
+    return NameNonFinite(absl::StrCat("step ", step_ + 1), *loader_, seen);
+  }
   if (outcome.odd_rank >= 0) {
     return absl::InternalError(absl::StrCat("step ", step_ + 1, ": the parameters of rank ",
                                             outcome.odd_rank,
@@ -323,12 +317,10 @@ absl::StatusOr<MetricValues> Trainer::Evaluate(const TrainingData& data, absl::s
     LOCKSTEP_RETURN_IF_ERROR(Exchange({.flags = RequestFlags() | checkpointer_->Flags()}));
     LOCKSTEP_RETURN_IF_ERROR(TakeOutcome());
     const std::vector<double>& batch_sums = exchange_->outcome().sums;
-    for (const double sum : batch_sums) {
-      if (std::isfinite(sum)) continue;
-      return absl::OutOfRangeError(absl::StrCat(prefix, "loss is not finite for samples ",
-                                                data.samples.begin + batch.first, " to ",
-                                                data.samples.begin + batch.first + batch.count - 1,
-                                                "; look for NaN or infinity in this data"));
+    if (!AllFinite(batch_sums)) {
+      LOCKSTEP_ASSIGN_OR_RETURN(const std::optional<NonFinite> seen,
+                                executor_->RunEvaluateChecked(data.evaluation));
+      return NameNonFinite(absl::StrCat(prefix, "loss"), loader, seen);
     }
     sums.Add(batch_sums, batch.count);
   }
@@ -342,9 +334,9 @@ absl::StatusOr<MetricValues> Trainer::EvaluateOne() {
       "data: has neither 'test' nor 'validation' to evaluate on; add one");
 }
 
-// The step again, looking at every activation on the way; all ranks agree on the earliest finding.
-absl::Status Trainer::NameNonFinite(size_t phase) {
-  LOCKSTEP_ASSIGN_OR_RETURN(const std::optional<NonFinite> seen, executor_->RunChecked(phase));
+// What this rank has seen, first; all agree on the earliest.
+absl::Status Trainer::NameNonFinite(absl::string_view where, const BatchLoader& loader,
+                                    const std::optional<NonFinite>& seen) {
   const auto rank = static_cast<size_t>(parts_.communicator->rank());
   std::vector<Finding> findings(static_cast<size_t>(parts_.communicator->size()));
   std::vector<Range> places;
@@ -358,7 +350,7 @@ absl::Status Trainer::NameNonFinite(size_t phase) {
     own.call = seen->index;
     own.position =
         executor_->At<int32_t>(parts_.plan->slices().run_inputs.batch_position)[seen->slot];
-    own.sample = loader_->SampleInSlot(seen->slot);
+    own.sample = loader.SampleInSlot(seen->slot);
     std::strncpy(own.label, seen->call.c_str(), sizeof(own.label) - 1);
   }
   LOCKSTEP_RETURN_IF_ERROR(
@@ -366,12 +358,13 @@ absl::Status Trainer::NameNonFinite(size_t phase) {
   const Finding& first = *std::min_element(findings.begin(), findings.end(), IsEarlier);
   if (first.found == 0) {
     return absl::OutOfRangeError(absl::StrCat(
-        "step ", step_ + 1,
-        ": a gradient is not finite though all activations are; lower the learning rate"));
+        where,
+        ": a gradient or loss is not finite though all activations are; lower the learning "
+        "rate"));
   }
-  return absl::OutOfRangeError(absl::StrCat(
-      "step ", step_ + 1, ": '", first.label, "' gives a value that is not finite for sample ",
-      first.sample, "; look at that sample, or lower the learning rate"));
+  return absl::OutOfRangeError(
+      absl::StrCat(where, ": '", first.label, "' gives a value that is not finite for sample ",
+                   first.sample, "; look at that sample, or lower the learning rate"));
 }
 
 void Trainer::Report(const BatchSpan& batch, double loss) {

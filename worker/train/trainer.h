@@ -80,7 +80,7 @@ class Trainer {
 
   // Step 0, with the initial values.
   void Initialize();
-  // FAILED_PRECONDITION where the checkpoint is of other tensors or other data.
+  // FAILED_PRECONDITION where the checkpoint is of other tensors.
   absl::Status Restore(const Checkpoint& checkpoint);
 
   // Until the job's last step or a request to stop. Every rank calls it once.
@@ -95,6 +95,7 @@ class Trainer {
 
   int64_t step() const { return step_; }
   OwnedParameters& parameters() { return *parameters_; }
+  StepExecutor& executor() { return *executor_; }
   int64_t checkpoints_failed() const { return checkpointer_->failed_count(); }
 
  private:
@@ -108,7 +109,8 @@ class Trainer {
   absl::Status Exchange(const ControlWord& word);
   absl::Status TakeOutcome();
   absl::Status AfterStep(const BatchSpan& batch);
-  absl::Status NameNonFinite(size_t phase);
+  absl::Status NameNonFinite(absl::string_view where, const BatchLoader& loader,
+                             const std::optional<NonFinite>& seen);
   absl::Status CloseEpoch();
   absl::Status DrainCheckpoint();
   void StartCheckpointIfDue();

@@ -48,8 +48,7 @@ bool IsForeign(absl::string_view entry) {
 
 std::vector<std::string> MpirunCommand(const AttemptSpec& spec, const HostFacts& host,
                                        const LaunchPlan& plan) {
-  const std::string& session = plan.directories[0];
-  const std::string& shared_memory = plan.directories[1];
+  const std::string& directory = plan.directories[0];
   const bool crowded = int64_t{spec.workers} * spec.threads > host.cores;
   std::vector<std::string> argv = {host.setpriv, "--pdeathsig", "KILL", "--", host.mpirun};
   const auto mca = [&argv](const char* name, absl::string_view value) {
@@ -58,10 +57,11 @@ std::vector<std::string> MpirunCommand(const AttemptSpec& spec, const HostFacts&
   argv.insert(argv.end(), {"-np", absl::StrCat(spec.workers)});
   mca("btl", "vader,self");               // tcp would listen on every interface
   mca("odls_base_sigkill_timeout", "0");  // a dead rank ends the others in 10 ms instead of 1 s
-  mca("orte_tmpdir_base", session);
-  mca("btl_vader_backing_directory", shared_memory);
-  mca("osc_sm_backing_directory", shared_memory);
-  mca("osc_rdma_backing_directory", shared_memory);
+  // Its session too lies in memory: its files are mapped, and the output's disk may be full or far.
+  for (const char* what : {"orte_tmpdir_base", "btl_vader_backing_directory",
+                           "osc_sm_backing_directory", "osc_rdma_backing_directory"}) {
+    mca(what, directory);
+  }
   if (!host.cma_allowed) mca("btl_vader_single_copy_mechanism", "none");
   // mpirun counts cores, not threads of ours: whether we are crowded is decided here and told
   // twice.
@@ -121,8 +121,7 @@ class LocalAttempt final : public Attempt {
     // lives.
     if (!KillSession(helper_->pid()))
       Log(LogLevel::kError, "attempt_does_not_end", {{"session", helper_->pid()}});
-    const absl::StatusOr<ProcessExit> outcome =
-        ReadOutcome(plan_.run_directory, plan_.attempt, plan_.token);
+    const absl::StatusOr<ProcessExit> outcome = Outcome();
     if (outcome.ok()) {
       exit_ = ToAttemptExit(*outcome);
     } else if (helper_exit->signal != 0) {
@@ -146,10 +145,20 @@ class LocalAttempt final : public Attempt {
   absl::Status CleanUp() override {
     const AttemptRecord record = {
         .attempt = plan_.attempt, .token = plan_.token, .directories = plan_.directories};
-    return SweepAttempt(plan_.run_directory, record);
+    LOCKSTEP_RETURN_IF_ERROR(SweepAttempt(plan_.run_directory, record));
+    return RemoveOutcome(plan_.run_directory);
   }
 
  private:
+  // What the helper has sent before it ended; from the disk, which may have been full, otherwise.
+  absl::StatusOr<ProcessExit> Outcome() const {
+    ProcessExit sent;
+    if (recv(control_.get(), &sent, sizeof(sent), MSG_DONTWAIT) == ssize_t{sizeof(sent)}) {
+      return sent;
+    }
+    return ReadOutcome(plan_.run_directory, plan_.attempt, plan_.token);
+  }
+
   void Order(HelperOrder order) {
     if (!control_.is_open() || exit_.has_value()) return;
     const char byte = static_cast<char>(order);
@@ -179,8 +188,7 @@ class LocalLauncher final : public Launcher {
     plan.attempt = spec.attempt;
     plan.token = spec.token;
     plan.run_directory = RunDirectory(spec.output_directory);
-    plan.directories = {absl::StrCat(plan.run_directory, "/", name),
-                        absl::StrCat(host.shared_memory_directory, "/", name)};
+    plan.directories = {absl::StrCat(host.shared_memory_directory, "/", name)};
     plan.log_file = absl::StrCat(spec.output_directory, "/logs/attempt-", spec.attempt, ".log");
     plan.progress_fifo = absl::StrCat(plan.directories[0], "/progress");
     plan.helper_command = host.helper_command;
@@ -194,7 +202,7 @@ class LocalLauncher final : public Launcher {
     set(kAttemptVariable, absl::StrCat(spec.attempt));
     set(kWorkersVariable, absl::StrCat(spec.workers));
     set(kProgressVariable, plan.progress_fifo);
-    set(kSharedMemoryVariable, plan.directories[1]);
+    set(kSharedMemoryVariable, plan.directories[0]);
     set(kTokenVariable, spec.token);
     set("TMPDIR", plan.directories[0]);
     if (host.root) {

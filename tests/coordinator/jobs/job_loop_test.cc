@@ -123,6 +123,17 @@ TEST_F(JobLoopTest, WaitsOutTheBackoff) {
   EXPECT_EQ(launcher_.attempts.size(), 3u);
 }
 
+TEST_F(JobLoopTest, LearnsOfACheckpointFromTheAttemptThatGoesOnFromIt) {
+  Submit("j");
+  Attempt(1).exit = AttemptExit{.signal = 9};
+  Turn();
+  Attempt(2).Report(R"({"kind":"run","first_step":7})");
+  Turn();
+
+  EXPECT_EQ(Get("j").checkpoint_step, 7);
+  EXPECT_EQ(Get("j").fruitless_attempts, 0);
+}
+
 TEST_F(JobLoopTest, AsksForACheckpointAndKillsAtTheDeadline) {
   Submit("j");
   Attempt(1).Report(R"({"kind":"phase","phase":"export"})");

@@ -107,6 +107,21 @@ TEST(JobMachine, RelaunchesADeadWorkerAtOnceFromItsCheckpoint) {
   EXPECT_THAT(recovering.message, HasSubstr("signal 9"));
 }
 
+// A worker may die between publishing a checkpoint and telling of it: what the next one goes on
+// from says so.
+TEST(JobMachine, CountsACheckpointThatOnlyTheNextAttemptTellsOf) {
+  Story story;
+  story.Running().Killed(1);
+  ASSERT_EQ(story.job().fruitless_attempts, 1);
+
+  story.On(AttemptResumed{2, 7});
+
+  EXPECT_EQ(story.job().checkpoint_step, 7);
+  EXPECT_THAT(story.Killed(2).effects(), ElementsAre("launch 3 resume")) << "at once";
+  EXPECT_THAT(story.On(AttemptResumed{3, 7}).Killed(3).effects(), ElementsAre("backoff 3 1s"))
+      << "from the same step: nothing gained";
+}
+
 TEST(JobMachine, WaitsLongerBetweenFruitlessAttemptsAndThenGivesUp) {
   Story story;
   EXPECT_THAT(story.Running().Killed(1).effects(), ElementsAre("launch 2 resume"));
@@ -330,7 +345,7 @@ JobEvent RandomEvent(std::mt19937& random, const Job& job) {
   const AttemptExit exit =
       pick(2) == 0 ? AttemptExit{.signal = 9} : AttemptExit{.code = Code(code.code)};
   const absl::Time time = absl::UnixEpoch();
-  switch (pick(12)) {
+  switch (pick(13)) {
     case 0:
       return {time, SlotsGranted{}};
     case 1:
@@ -354,6 +369,8 @@ JobEvent RandomEvent(std::mt19937& random, const Job& job) {
       return {time, PauseRequested{}};
     case 10:
       return {time, ResumeRequested{}};
+    case 11:
+      return {time, AttemptResumed{attempt, pick(100)}};
     default:
       return {time, CancelRequested{}};
   }

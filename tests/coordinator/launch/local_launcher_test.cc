@@ -203,6 +203,30 @@ TEST_F(LocalLauncher, ForwardsTheOrdersAsSignals) {
   EXPECT_EQ(ReadProcFile(absl::StrCat(out_, "/orders")).value(), "one\ntwo\n");
 }
 
+// mpirun loses a signal that comes while it starts its ranks.
+TEST_F(LocalLauncher, RepeatsTheOrderToStop) {
+  ASSERT_OK(PosixFileSystem().MakeDirectories(RunDirectory(out_)));
+  ASSERT_OK_AND_ASSIGN(auto attempt,
+                       StartScript(out_,
+                                   "trap 'seen=x$seen; [ $seen = xxx ] && exit 75' USR2; "
+                                   "echo up > $OUT/up; while :; do sleep 0.01; done"));
+  ASSERT_TRUE(WaitUntil([&] { return ScriptIsUp(); }));
+
+  attempt->AskToStop();
+
+  EXPECT_EQ(WaitForEnd(*attempt).code, 75);
+}
+
+TEST_F(LocalLauncher, KnowsTheOutcomeAlsoWhenTheDiskTakesNone) {
+  ASSERT_OK(PosixFileSystem().MakeDirectories(RunDirectory(out_)));
+  // Where the outcome would be written stands a directory.
+  ASSERT_OK(PosixFileSystem().MakeDirectory(absl::StrCat(RunDirectory(out_), "/outcome.json.tmp")));
+  ASSERT_OK_AND_ASSIGN(auto attempt, StartScript(out_, "exit 75"));
+
+  EXPECT_EQ(WaitForEnd(*attempt).code, 75);
+  ASSERT_OK(attempt->CleanUp());
+}
+
 TEST_F(LocalLauncher, CleansUpAfterAHelperThatWasKilled) {
   ASSERT_OK(PosixFileSystem().MakeDirectories(RunDirectory(out_)));
   ASSERT_OK_AND_ASSIGN(auto attempt, StartScript(out_, kTwoSleepers));
@@ -288,7 +312,7 @@ argv odls_base_sigkill_timeout
 argv 0
 argv --mca
 argv orte_tmpdir_base
-argv /out/.run/lockstep-ab12-2
+argv /dev/shm/lockstep-ab12-2
 argv --mca
 argv btl_vader_backing_directory
 argv /dev/shm/lockstep-ab12-2
@@ -327,16 +351,15 @@ argv --resume
 environment LOCKSTEP_JOB_ID=fashion
 environment LOCKSTEP_ATTEMPT=2
 environment LOCKSTEP_WORKERS=3
-environment LOCKSTEP_PROGRESS=/out/.run/lockstep-ab12-2/progress
+environment LOCKSTEP_PROGRESS=/dev/shm/lockstep-ab12-2/progress
 environment LOCKSTEP_SHM_DIR=/dev/shm/lockstep-ab12-2
 environment LOCKSTEP_ATTEMPT_TOKEN=ab12
-environment TMPDIR=/out/.run/lockstep-ab12-2
+environment TMPDIR=/dev/shm/lockstep-ab12-2
 environment OMPI_ALLOW_RUN_AS_ROOT=1
 environment OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-directory /out/.run/lockstep-ab12-2
 directory /dev/shm/lockstep-ab12-2
 log /out/logs/attempt-2.log
-progress /out/.run/lockstep-ab12-2/progress
+progress /dev/shm/lockstep-ab12-2/progress
 run /out/.run
 warning 3 workers x 1 threads share 2 cores; the result is the same, but slower
 )";

@@ -22,6 +22,7 @@ TEST(ProgressLine, HoldsTheFieldsOfItsKind) {
   EXPECT_EQ(ParseProgressLine(R"({"kind":"step","step":7,"loss":0.5})")->step, 7);
   EXPECT_EQ(ParseProgressLine(R"({"kind":"checkpoint","step":500})")->kind,
             ProgressLine::Kind::kCheckpoint);
+  EXPECT_EQ(ParseProgressLine(R"({"kind":"run","first_step":3,"total_steps":9})")->step, 3);
   EXPECT_EQ(ParseProgressLine(R"({"kind":"phase","phase":"load"})")->phase, "load");
   EXPECT_EQ(ParseProgressLine(R"({"kind":"error","code":65,"rank":1,"message":"bad"})")->message,
             "bad");
@@ -33,7 +34,7 @@ TEST(ProgressLine, HoldsTheFieldsOfItsKind) {
 TEST(ProgressLine, IsNothingElse) {
   for (const char* line : {"", "{", "7", "[]", "{}", R"({"kind":1})", R"({"kind":"step"})",
                            R"({"kind":"step","step":"x"})", R"({"kind":"phase","phase":3})",
-                           R"({"kind":"error","code":1})", "\xff\xfe"}) {
+                           R"({"kind":"error","code":1})", R"({"kind":"run"})", "\xff\xfe"}) {
     EXPECT_EQ(ParseProgressLine(line), std::nullopt) << line;
   }
 }

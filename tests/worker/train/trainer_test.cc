@@ -3,6 +3,8 @@
 #include "gmock/gmock.h"
 
 #include "common/kernels/simd_target.h"
+#include "tests/support/delegating_file_system.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/memory_dataset.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -11,6 +13,7 @@
 namespace lockstep {
 namespace {
 
+using ::lockstep::testing::FaultyFileSystem;
 using ::lockstep::testing::MakeColumn;
 using ::lockstep::testing::RandomFloats;
 using ::lockstep::testing::RandomLabels;
@@ -22,6 +25,8 @@ using ::lockstep::testing::TrainingRunOptions;
 using ::lockstep::testing::TrainingRunResult;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 // Every kind of call in one small model: convolution, pooling, batch normalisation with its
@@ -152,6 +157,51 @@ TEST_F(Trainer, GoesOnFromACheckpointAtAnyCountOfRanks) {
   }
 }
 
+// The last bytes of a checkpoint's files cannot be written: they belong to the last rank.
+class FileWithoutAnEnd final : public testing::DelegatingFile {
+ public:
+  FileWithoutAnEnd(std::unique_ptr<File> real, int64_t size_bytes)
+      : DelegatingFile(std::move(real)), size_bytes_(size_bytes) {}
+  absl::Status Write(int64_t offset, absl::string_view bytes) override {
+    if (offset + std::ssize(bytes) < size_bytes_) return DelegatingFile::Write(offset, bytes);
+    return absl::ResourceExhaustedError("no space for the end");
+  }
+
+ private:
+  const int64_t size_bytes_;
+};
+
+class DiskWithoutAnEnd final : public testing::DelegatingFileSystem {
+ public:
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
+    absl::StatusOr<std::unique_ptr<File>> file = DelegatingFileSystem::Open(path, mode);
+    if (!file.ok() || mode != OpenMode::kUpdate) return file;
+    return std::make_unique<FileWithoutAnEnd>(*std::move(file), Stat(path)->size_bytes);
+  }
+};
+
+TEST_F(Trainer, TellsWhyAnotherRankCouldNotWriteItsPartOfACheckpoint) {
+  const TempDir dir;
+  DiskWithoutAnEnd fs;
+  RecordingObserver observer;
+  TrainingRunOptions options = Options();
+  options.job.replace(options.job.find("units: 7"), 8, "units: 500");
+  ASSERT_OK_AND_ASSIGN(const TrainingRunResult undisturbed, RunTraining(options));
+  options.ranks = 2;
+  options.fs = &fs;
+  options.checkpoint_root = dir.File("checkpoints");
+  options.observer = &observer;
+
+  ASSERT_OK_AND_ASSIGN(const TrainingRunResult result, RunTraining(options));
+
+  EXPECT_EQ(result.model_sha256, undisturbed.model_sha256) << "training goes on";
+  EXPECT_THAT(observer.checkpoints, IsEmpty());
+  ASSERT_THAT(observer.failures, Not(IsEmpty()));
+  EXPECT_THAT(observer.failures[0],
+              StatusIs(absl::StatusCode::kResourceExhausted, "rank 1: no space for the end"));
+  EXPECT_THAT(PosixFileSystem().List(options.checkpoint_root).value(), IsEmpty());
+}
+
 TEST_F(Trainer, ClosesAnEpochThatTheStepsEndEarlyAndReopensItForMoreSteps) {
   const auto with_steps = [](int steps) {
     std::string job = kJob;
@@ -180,6 +230,27 @@ TEST_F(Trainer, ClosesAnEpochThatTheStepsEndEarlyAndReopensItForMoreSteps) {
   ASSERT_THAT(second.epochs, SizeIs(2));
   EXPECT_EQ(second.epochs[0].step, 4);
   EXPECT_EQ(second.epochs[1].step, 6);
+}
+
+TEST_F(Trainer, GoesOnWithTheLastGoodCheckpointWhenOneCannotBeWritten) {
+  TrainingRunOptions options = Options();
+  ASSERT_OK_AND_ASSIGN(const TrainingRunResult expected, RunTraining(options));
+  const TempDir dir;
+  FaultyFileSystem fs;
+  fs.FailAt(1, absl::ResourceExhaustedError("no space left on device"));
+  RecordingObserver observer;
+  options.fs = &fs;
+  options.checkpoint_root = dir.File("checkpoints");
+  options.observer = &observer;
+  options.ranks = 3;
+
+  ASSERT_OK_AND_ASSIGN(const TrainingRunResult result, RunTraining(options));
+
+  EXPECT_EQ(result.model_sha256, expected.model_sha256);
+  EXPECT_THAT(observer.failures,
+              ElementsAre(StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("no space"))));
+  ASSERT_FALSE(observer.checkpoints.empty());
+  EXPECT_EQ(observer.checkpoints.back(), 8);
 }
 
 TEST_F(Trainer, NamesLayerAndSampleOfAValueThatIsNotFinite) {

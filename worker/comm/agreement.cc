@@ -1,7 +1,5 @@
-#include "worker/app/agreement.h"
+#include "worker/comm/agreement.h"
 
-#include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -28,8 +26,7 @@ absl::Status AgreeOn(Communicator& communicator, const absl::Status& mine) {
   }
   Verdict& own = verdicts[static_cast<size_t>(communicator.rank())];
   own.code = static_cast<int32_t>(mine.code());
-  const size_t length = std::min(mine.message().size(), sizeof(own.message) - 1);
-  std::memcpy(own.message, mine.message().data(), length);
+  mine.message().copy(own.message, sizeof(own.message) - 1);
   LOCKSTEP_RETURN_IF_ERROR(
       communicator.Exchange(places, reinterpret_cast<std::byte*>(verdicts.data())));
   for (size_t r = 0; r < verdicts.size(); ++r) {

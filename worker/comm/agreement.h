@@ -1,8 +1,8 @@
-// AgreeOn: after a part of the start that can fail on any rank alone, all ranks go on or none does.
+// AgreeOn: after a part of the work that can fail on any rank alone, all ranks go on or none does.
 // Thread: the trainer's. Errors: the first failing rank's status, on every rank alike; the
 // communicator's.
-#ifndef LOCKSTEP_WORKER_APP_AGREEMENT_H_
-#define LOCKSTEP_WORKER_APP_AGREEMENT_H_
+#ifndef LOCKSTEP_WORKER_COMM_AGREEMENT_H_
+#define LOCKSTEP_WORKER_COMM_AGREEMENT_H_
 
 #include <string>
 
@@ -20,4 +20,4 @@ absl::StatusOr<std::string> BroadcastText(Communicator& communicator, std::strin
 
 }  // namespace lockstep
 
-#endif  // LOCKSTEP_WORKER_APP_AGREEMENT_H_
+#endif  // LOCKSTEP_WORKER_COMM_AGREEMENT_H_
