@@ -45,7 +45,9 @@ int64_t Conv2dBackwardDataUnits(const Conv2dBackwardDataArgs& args);  // block x
 void Conv2dBackwardData(const Conv2dBackwardDataArgs& args, UnitRange units);
 
 // d_w and d_b of one subtree of shards: per sample a chain over calls, then (p, q), sample tree,
-// shard tree.
+// shard tree. A call with a `choice` (Q up to kPooledWidthMax) has 2 x 2 max pooling behind it: its
+// d_y is [blocks][P/2][Q/2][F][16] and is spread over P x Q on the way.
+inline constexpr int64_t kPooledWidthMax = 64;
 struct Conv2dBackwardWeightsArgs {
   Conv2dGeometry geometry;
   SlotMap slots;

@@ -62,12 +62,15 @@ namespace hn = hwy::HWY_NAMESPACE;
 // every tile of the unit, so that x and d_y are read from cache.
 using D = hn::CappedTag<float, kBlockLanes>;
 using V = hn::Vec<D>;
+using DI = hn::RebindToSigned<D>;
+using DU8 = hn::Rebind<uint8_t, D>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
 constexpr bool kManyRegisters = HWY_TARGET != HWY_AVX2;
 constexpr int kWindowTaps = kManyRegisters ? 9 : 3;  // window tile: 9 x 2 or 3 x 4 chains
 constexpr int kWindowFilters = kManyRegisters ? 2 : 4;
 constexpr int kChannelFilters = kManyRegisters ? 4 : 2;  // channel tile: 4 x 4 or 4 x 2 chains
 constexpr int kBandPositions = 64;
+constexpr int kExpandedPositions = 2 * kPooledWidthMax + 2 * kBandPositions;
 constexpr int kSumStride =
     kUnitFilters * kBlockLanes;  // floats from a tap's chains to the next tap's
 
@@ -316,28 +319,83 @@ struct UnitRows {
   bool bias;
 };
 
+// The gradient behind 2 x 2 pooling, of the unit's filters in one part of one block.
+struct Pooled {
+  const float* d_y;
+  const uint8_t* choice;
+  int64_t pixel;  // floats to the next window
+  int64_t height, width;
+  int filters;
+};
+
+// Spreads rows [rows) of it over the convolution's output, `out_w` wide: out
+// [rows][out_w][kUnitFilters][16].
+void Expand(const Pooled& pooled, UnitRange rows, int64_t out_w, float* HWY_RESTRICT out) {
+  const D d;
+  const DI di;
+  const auto at = [&](int64_t p, int64_t q, int f) {
+    return out + (((p - rows.begin) * out_w + q) * kUnitFilters + f) * kBlockLanes;
+  };
+  for (int64_t p = rows.begin; p < rows.end; p += 2) {
+    const int64_t width = p / 2 < pooled.height ? pooled.width : 0;
+    for (int64_t window = 0; window < width; ++window) {
+      const int64_t place = (p / 2 * pooled.width + window) * pooled.pixel;
+      for (int f = 0; f < pooled.filters; ++f) {
+        const int64_t offset = place + f * kBlockLanes;
+        // A chain of additions from +0: a gradient of -0 becomes +0.
+        const V gradient = hn::Add(hn::Zero(d), hn::Load(d, pooled.d_y + offset));
+        const auto winner = hn::PromoteTo(di, hn::Load(DU8(), pooled.choice + offset));
+        for (int cell = 0; cell < 4; ++cell) {
+          const auto chosen = hn::RebindMask(d, hn::Eq(winner, hn::Set(di, cell)));
+          hn::Store(hn::IfThenElseZero(chosen, gradient), d,
+                    at(p + cell / 2, 2 * window + cell % 2, f));
+        }
+      }
+    }
+    // An odd last row or column is in no window.
+    for (int64_t row = p; row < std::min(p + 2, rows.end); ++row) {
+      for (int64_t q = 2 * width; q < out_w; ++q) {
+        for (int f = 0; f < pooled.filters; ++f) hn::Store(hn::Zero(d), d, at(row, q, f));
+      }
+    }
+  }
+}
+
 // All calls, rows and tiles of a unit on one block: lanes [taps (+ 1 for the
 // bias)][kUnitFilters][16].
 void ComputeBlock(const Conv2dBackwardWeightsArgs& args, const UnitTaps& unit, const UnitRows& rows,
                   int64_t block, float* lanes) {
   const Conv2dGeometry& g = args.geometry;
   const int64_t x_pixel = g.channels * kBlockLanes, y_pixel = g.filters * kBlockLanes;
-  UnitJob job{.steps = {.x_row = g.stride_h * g.width * x_pixel,
-                        .x_col = g.stride_w * x_pixel,
-                        .y_row = g.out_w * y_pixel,
-                        .y_col = y_pixel},
-              .filters = rows.filters,
-              .x = nullptr,
-              .d_y = nullptr};
-  const int64_t band = std::max<int64_t>(1, kBandPositions / g.out_w);
+  const int64_t rows_of_band = std::max<int64_t>(1, kBandPositions / g.out_w);
+  HWY_ALIGN float expanded[kExpandedPositions * kSumStride];
   std::fill(lanes, lanes + (rows.taps + (rows.bias ? 1 : 0)) * kSumStride, 0.0f);
   for (int lane = 0; lane < kBlockLanes; lane += kLanes) {
-    for (int32_t call = 0; call < args.call_count; ++call) {
-      job.x = args.calls[call].x + block * g.height * g.width * x_pixel + lane;
-      job.d_y = args.calls[call].d_y + block * g.out_h * g.out_w * y_pixel +
-                rows.filter * kBlockLanes + lane;
+    for (int32_t c = 0; c < args.call_count; ++c) {
+      const GradientCall& call = args.calls[c];
+      const bool pooled = call.choice != nullptr;
+      const int64_t cells = pooled ? (g.out_h / 2) * (g.out_w / 2) : g.out_h * g.out_w;
+      const int64_t first = block * cells * y_pixel + rows.filter * kBlockLanes + lane;
+      UnitJob job{.steps = {.x_row = g.stride_h * g.width * x_pixel,
+                            .x_col = g.stride_w * x_pixel,
+                            .y_row = g.out_w * (pooled ? kSumStride : y_pixel),
+                            .y_col = pooled ? kSumStride : y_pixel},
+                  .filters = rows.filters,
+                  .x = call.x + block * g.height * g.width * x_pixel + lane,
+                  .d_y = call.d_y + first};
+      const int64_t band = pooled ? (rows_of_band + 1) / 2 * 2 : rows_of_band;
       for (int64_t p = 0; p < g.out_h; p += band) {
         const UnitRange range{p, std::min(g.out_h, p + band)};
+        if (pooled) {
+          Expand({.d_y = call.d_y + first,
+                  .choice = call.choice + first,
+                  .pixel = y_pixel,
+                  .height = g.out_h / 2,
+                  .width = g.out_w / 2,
+                  .filters = rows.filters},
+                 range, g.out_w, expanded);
+          job.d_y = expanded - p * job.steps.y_row;  // rows count from the image's first
+        }
         float* sums = lanes + lane;
         const Tap* taps = unit.taps;
         for (int t = 0; t < unit.tiles; ++t) {

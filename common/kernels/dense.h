@@ -39,6 +39,7 @@ void DenseBackwardData(const DenseBackwardDataArgs& args, UnitRange units);
 struct GradientCall {
   const float* x;
   const float* d_y;
+  const uint8_t* choice = nullptr;  // of a convolution with pooling behind it (conv2d.h)
 };
 
 // d_w[i,o], d_b[o] of one subtree of shards: per shard a chain over calls, samples, positions from

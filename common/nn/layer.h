@@ -12,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
+#include "common/kernels/pooling.h"
+#include "common/nn/activations.h"
 #include "common/nn/gradient_sink.h"
 #include "common/nn/step_builder.h"
 #include "common/spec/options.h"
@@ -50,6 +52,13 @@ struct VariableGradients {
   }
 };
 
+// What the layer before this one may do in its own pass instead, with the same bits.
+struct Absorbable {
+  enum class Kind { kNothing, kActivation, kMaxPooling2d } kind = Kind::kNothing;
+  ActivationKind activation = ActivationKind::kLinear;
+  kernels::PoolGeometry pool = {};
+};
+
 class Layer {
  public:
   virtual ~Layer() = default;
@@ -60,6 +69,11 @@ class Layer {
   double flops() const { return flops_; }
   // The activation whose logits a loss may take instead ("softmax", "sigmoid"), or empty.
   virtual absl::string_view logits_activation() const { return ""; }
+
+  virtual Absorbable absorbable() const { return {}; }
+  // This layer and the one behind it as one, with this one's variables; null where two passes are
+  // as good.
+  virtual std::unique_ptr<Layer> Absorb(const Absorbable& /*next*/) const { return nullptr; }
 
   // Records the forward calls and sets call.output.
   virtual void Forward(StepBuilder& builder, LayerCall& call) const = 0;

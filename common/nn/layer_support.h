@@ -75,20 +75,29 @@ class CallPointers {
   std::shared_ptr<const std::vector<kernels::GradientCall>> calls_;
 };
 
-// Per call: its first input and what Backward saved first, the gradient that the variables see.
+// Per call: its first input, and of what was saved first the gradient that the variables see, then
+// the choices of pooling behind it, if any.
 class CallSlices {
  public:
   explicit CallSlices(absl::Span<LayerCall* const> calls) {
-    for (const LayerCall* call : calls) slices_.emplace_back(call->inputs[0], call->saved[0]);
+    for (const LayerCall* call : calls) {
+      slices_.push_back(
+          {call->inputs[0], call->saved[0], call->saved.size() > 1 ? call->saved[1] : Slice{}});
+    }
   }
   CallPointers Bind(const Binder& at) const {
     std::vector<kernels::GradientCall> calls;
-    for (const auto& [x, d_y] : slices_) calls.push_back({at.At(x), at.At(d_y)});
+    for (const One& one : slices_) {
+      calls.push_back({at.At(one.x), at.At(one.d_y), at.At<uint8_t>(one.choice)});
+    }
     return CallPointers(std::move(calls));
   }
 
  private:
-  std::vector<std::pair<Slice, Slice>> slices_;
+  struct One {
+    Slice x, d_y, choice;
+  };
+  std::vector<One> slices_;
 };
 
 }  // namespace lockstep

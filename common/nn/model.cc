@@ -30,6 +30,7 @@ class ModelBuilder {
       LOCKSTEP_ASSIGN_OR_RETURN(const size_t tensor, Lookup(output));
       model_->outputs_.push_back(tensor);
     }
+    AbsorbNeighbours();
     return std::move(model_);
   }
 
@@ -114,8 +115,40 @@ class ModelBuilder {
     model_->tensors_.push_back(
         {.name = spec.name, .shape = info.layer->output_shape(), .needs_gradient = needs_gradient});
     info.calls.push_back(model_->calls_.size());
-    model_->calls_.push_back({.layer = layer, .inputs = std::move(inputs), .output = output});
+    model_->calls_.push_back(
+        {.layer = layer, .inputs = std::move(inputs), .output = output, .result = output});
     tensor_of_[spec.name] = output;
+  }
+
+  // Calls that nothing else sees the border between become one, where the first layer can.
+  void AbsorbNeighbours() {
+    for (Model::Call& call : model_->calls_) call.runs = model_->layers_[call.layer].layer.get();
+    for (Model::Call& call : model_->calls_) {
+      if (call.runs == nullptr || model_->layers_[call.layer].calls.size() != 1) continue;
+      while (Model::Call* const next = OnlyConsumer(call.result)) {
+        std::unique_ptr<Layer> both = call.runs->Absorb(next->runs->absorbable());
+        if (both == nullptr) break;
+        call.runs = both.get();
+        call.result = next->output;
+        next->runs = nullptr;
+        model_->absorbing_.push_back(std::move(both));
+      }
+    }
+  }
+
+  // The one call that takes the tensor and nothing else, if its layer has no other call.
+  Model::Call* OnlyConsumer(size_t tensor) const {
+    const std::vector<size_t>& outputs = model_->outputs_;
+    if (std::count(outputs.begin(), outputs.end(), tensor) > 0) return nullptr;
+    Model::Call* consumer = nullptr;
+    for (Model::Call& call : model_->calls_) {
+      if (std::count(call.inputs.begin(), call.inputs.end(), tensor) == 0) continue;
+      if (consumer != nullptr) return nullptr;
+      consumer = &call;
+    }
+    const bool alone = consumer != nullptr && consumer->inputs.size() == 1 &&
+                       model_->layers_[consumer->layer].calls.size() == 1;
+    return alone ? consumer : nullptr;
   }
 
   std::unique_ptr<Model> model_;
@@ -149,6 +182,10 @@ Model::Pass Model::Forward(StepBuilder& builder, const ForwardRequest& request) 
   pass.tensors = request.inputs;
   pass.tensors.resize(tensors_.size());
   for (size_t c = 0; c < calls_.size(); ++c) {
+    if (calls_[c].runs == nullptr) {
+      pass.calls.emplace_back();
+      continue;
+    }
     const LayerInfo& info = layers_[calls_[c].layer];
     LayerCall call{.label = tensors_[calls_[c].output].name,
                    .node_call = request.first_node_call + static_cast<uint32_t>(c),
@@ -159,10 +196,10 @@ Model::Pass Model::Forward(StepBuilder& builder, const ForwardRequest& request) 
       call.variables.push_back(request.values.Elements(request.offsets[info.first_variable + v]));
     }
     for (size_t o = 0; o < outputs_.size(); ++o) {
-      if (outputs_[o] == calls_[c].output && request.logits[o]) call.logits = true;
+      if (outputs_[o] == calls_[c].result && request.logits[o]) call.logits = true;
     }
-    info.layer->Forward(builder, call);
-    pass.tensors[calls_[c].output] = call.output;
+    calls_[c].runs->Forward(builder, call);
+    pass.tensors[calls_[c].result] = call.output;
     pass.calls.push_back(std::move(call));
   }
   return pass;
@@ -185,13 +222,14 @@ std::vector<Slice> Model::Backward(StepBuilder& builder, Pass& pass,
   }
   std::vector<bool> reached(calls_.size(), false);
   for (size_t c = calls_.size(); c-- > 0;) {
+    if (calls_[c].runs == nullptr) continue;
     const LayerInfo& info = layers_[calls_[c].layer];
-    const Slice d_output = sinks[calls_[c].output].gradient();
+    const Slice d_output = sinks[calls_[c].result].gradient();
     if (d_output.valid()) {
       LOCKSTEP_CHECK(pass.calls[c].training);  // layers keep what this needs only then
       std::vector<GradientSink*> d_inputs;
       for (const size_t input : calls_[c].inputs) d_inputs.push_back(&sinks[input]);
-      info.layer->Backward(builder, pass.calls[c], d_output, d_inputs);
+      calls_[c].runs->Backward(builder, pass.calls[c], d_output, d_inputs);
       reached[c] = true;
     }
     if (!variables || !info.trainable || info.calls.front() != c) continue;
@@ -199,14 +237,14 @@ std::vector<Slice> Model::Backward(StepBuilder& builder, Pass& pass,
     for (const size_t call : info.calls) {
       if (reached[call]) calls.push_back(&pass.calls[call]);
     }
-    RecordVariableGradients(builder, info, calls, request);
+    RecordVariableGradients(builder, info, *calls_[c].runs, calls, request);
   }
   std::vector<Slice> d_inputs;
   for (size_t i = 0; i < input_count_; ++i) d_inputs.push_back(sinks[i].gradient());
   return d_inputs;
 }
 
-void Model::RecordVariableGradients(StepBuilder& builder, const LayerInfo& info,
+void Model::RecordVariableGradients(StepBuilder& builder, const LayerInfo& info, const Layer& runs,
                                     const std::vector<LayerCall*>& calls,
                                     const BackwardRequest& request) {
   VariableGradients gradients{.buffers = request.gradients};
@@ -216,7 +254,7 @@ void Model::RecordVariableGradients(StepBuilder& builder, const LayerInfo& info,
   }
   if (gradients.offsets.empty()) return;
   if (!calls.empty()) {
-    info.layer->BackwardVariables(builder, calls, gradients);
+    runs.BackwardVariables(builder, calls, gradients);
   } else {
     // An earlier phase may have left its own here.
     RecordZeroGradients(builder, info, gradients);

@@ -35,6 +35,10 @@ class Model {
     size_t layer;
     std::vector<size_t> inputs;  // tensors
     size_t output;               // tensor
+    // What is recorded: the layer itself, one that does its neighbours' work too (Layer::Absorb),
+    // or null where an earlier call has absorbed this one.
+    const Layer* runs = nullptr;
+    size_t result = 0;  // tensor that `runs` makes: `output`, or that of the last call it absorbed
   };
   struct LayerInfo {
     std::string name;
@@ -90,7 +94,7 @@ class Model {
   friend class ModelBuilder;
   Model() = default;
   static void RecordVariableGradients(StepBuilder& builder, const LayerInfo& info,
-                                      const std::vector<LayerCall*>& calls,
+                                      const Layer& runs, const std::vector<LayerCall*>& calls,
                                       const BackwardRequest& request);
   static void RecordZeroGradients(StepBuilder& builder, const LayerInfo& info,
                                   const VariableGradients& gradients);
@@ -99,6 +103,7 @@ class Model {
   std::vector<Tensor> tensors_;
   std::vector<Call> calls_;
   std::vector<LayerInfo> layers_;
+  std::vector<std::unique_ptr<Layer>> absorbing_;  // what calls run that have absorbed others
   std::vector<Variable> variables_;
   size_t input_count_ = 0;
   std::vector<size_t> outputs_;

@@ -22,6 +22,10 @@ class ActivationLayer final : public Layer {
 
   absl::string_view logits_activation() const override { return LogitsActivation(use_.kind); }
 
+  Absorbable absorbable() const override {
+    return {.kind = Absorbable::Kind::kActivation, .activation = use_.kind};
+  }
+
   void Forward(StepBuilder& builder, LayerCall& call) const override {
     call.output = call.inputs[0];
     if (!Computes(call)) return;

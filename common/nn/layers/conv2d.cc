@@ -1,7 +1,8 @@
 // Conv2D: cross-correlation over (height, width, channels). kernel [KH,KW,C/groups,F], bias [F];
-// docs/NUMERICS.md#5-layers.
+// docs/NUMERICS.md#5-layers. An activation and 2 x 2 max pooling behind it become part of its pass.
 #include "common/kernels/conv2d.h"
 
+#include "common/kernels/conv2d_max_pool.h"
 #include "common/nn/activations.h"
 #include "common/nn/layer_support.h"
 
@@ -100,32 +101,66 @@ class Conv2d final : public Layer {
 
   absl::string_view logits_activation() const override { return LogitsActivation(activation_); }
 
+  std::unique_ptr<Layer> Absorb(const Absorbable& next) const override {
+    auto both = std::make_unique<Conv2d>(*this);
+    const bool relu_at_most =
+        activation_ == ActivationKind::kLinear || activation_ == ActivationKind::kRelu;
+    if (next.kind == Absorbable::Kind::kActivation && activation_ == ActivationKind::kLinear &&
+        !pooled_) {
+      both->activation_ = next.activation;
+      return both;
+    }
+    if (next.kind == Absorbable::Kind::kMaxPooling2d && relu_at_most && !pooled_ &&
+        HalvesBothSides(next.pool)) {
+      both->pooled_ = true;
+      both->output_shape_ = Shape{g_.out_h / 2, g_.out_w / 2, g_.filters};
+      return both;
+    }
+    return nullptr;
+  }
+
   void Forward(StepBuilder& builder, LayerCall& call) const override {
     const Slice x = call.inputs[0];
-    const Slice y = builder.AllocateActivation(output_shape_.elements());
+    const int64_t elements = output_shape_.elements();
+    const Slice y = builder.AllocateActivation(elements);
     call.output = y;
     const int64_t blocks = builder.geometry().blocks;
     const ActivationUse use = Use(call);
     const kernels::Activation fused = FusedActivation(use.kind);
-    builder.Call(Info(builder, call, "/forward", y, output_shape_.elements()),
-                 [=, this, w = call.variables[0], b = Bias(call)](const Binder& at) {
-                   const kernels::Conv2dForwardArgs args{g_,       blocks,   at.At(x), at.At(w),
-                                                         at.At(b), at.At(y), fused};
-                   return BindKernel(&kernels::Conv2dForward, args,
-                                     kernels::Conv2dForwardUnits(args));
-                 });
+    CallInfo info = Info(builder, call, "/forward", y, elements);
+    if (pooled_) {
+      const Slice choice =
+          call.training ? builder.Allocate(blocks * elements * kernels::kBlockLanes) : Slice{};
+      call.saved = {Slice{}, choice};
+      builder.Call(
+          std::move(info), [=, this, w = call.variables[0], b = Bias(call)](const Binder& at) {
+            const kernels::Conv2dMaxPoolForwardArgs args{
+                g_, blocks, at.At(x), at.At(w), at.At(b), at.At(y), at.At<uint8_t>(choice), fused};
+            return BindKernel(&kernels::Conv2dMaxPoolForward, args,
+                              kernels::Conv2dMaxPoolForwardUnits(args));
+          });
+      return;
+    }
+    call.saved = {Slice{}};
+    builder.Call(
+        std::move(info), [=, this, w = call.variables[0], b = Bias(call)](const Binder& at) {
+          const kernels::Conv2dForwardArgs args{g_,       blocks,   at.At(x), at.At(w),
+                                                at.At(b), at.At(y), fused};
+          return BindKernel(&kernels::Conv2dForward, args, kernels::Conv2dForwardUnits(args));
+        });
     if (use.kind == ActivationKind::kSoftmax) RecordActivation(builder, use, y, y);
   }
 
   void Backward(StepBuilder& builder, LayerCall& call, Slice d_output,
                 absl::Span<GradientSink* const> d_inputs) const override {
-    const Slice d_z = GradientBeforeActivation(builder, Use(call), call.output, d_output);
-    call.saved = {d_z};
+    call.saved[0] = GradientBeforeActivation(builder, Use(call), call.output, d_output);
+    const bool spread = d_inputs[0]->wanted() || g_.out_w > kernels::kPooledWidthMax;
+    if (pooled_ && spread) RecordSpread(builder, call);
     if (!d_inputs[0]->wanted()) return;
     const GradientSink::Target target = d_inputs[0]->Write(builder);
     const int64_t blocks = builder.geometry().blocks;
     builder.Call(Info(builder, call, "/backward_data", target.slice, InputElements()),
-                 [=, this, w = call.variables[0]](const Binder& at) {
+                 [=, this, d_z = call.saved[0], w = call.variables[0]](const Binder& at) {
                    const kernels::Conv2dBackwardDataArgs args{
                        g_, blocks, at.At(d_z), at.At(w), at.At(target.slice), target.accumulate};
                    return BindKernel(&kernels::Conv2dBackwardData, args,
@@ -160,11 +195,42 @@ class Conv2d final : public Layer {
   }
 
  private:
+  bool HalvesBothSides(const kernels::PoolGeometry& pool) const {
+    return pool.pool_h == 2 && pool.pool_w == 2 && pool.stride_h == 2 && pool.stride_w == 2 &&
+           pool.pad_top == 0 && pool.pad_left == 0 && pool.out_h == g_.out_h / 2 &&
+           pool.out_w == g_.out_w / 2;
+  }
+
+  // The pooled gradient over the whole of the convolution's output.
+  void RecordSpread(StepBuilder& builder, LayerCall& call) const {
+    const int64_t elements = g_.out_h * g_.out_w * g_.filters;
+    const int64_t blocks = builder.geometry().blocks;
+    const Slice d_pooled = call.saved[0], choice = call.saved[1];
+    const Slice d_z = builder.AllocateActivation(elements);
+    const double bytes = 5.0 * static_cast<double>(output_shape_.elements() + elements);
+    builder.Call(
+        {.label = call.label + "/spread_gradient",
+         .bytes = SlotCount(builder) * bytes,
+         .checked = d_z,
+         .features = elements},
+        [=, this](const Binder& at) {
+          const kernels::MaxPoolBackwardArgs args{
+              {g_.out_h, g_.out_w, g_.filters, 2, 2, 2, 2, 0, 0, g_.out_h / 2, g_.out_w / 2},
+              blocks,
+              at.At(d_pooled),
+              at.At<uint8_t>(choice),
+              at.At(d_z),
+              /*accumulate=*/false};
+          return BindKernel(&kernels::MaxPoolBackward, args, kernels::MaxPoolBackwardUnits(args));
+        });
+    call.saved = {d_z};
+  }
+
   // What is left of the activation in this call: nothing where the loss takes the logits.
   ActivationUse Use(const LayerCall& call) const {
     return {.label = call.label + "/activation",
             .kind = call.logits ? ActivationKind::kLinear : activation_,
-            .positions = g_.out_h * g_.out_w,
+            .positions = output_shape_.elements() / g_.filters,
             .features = g_.filters};
   }
   int64_t InputElements() const { return g_.height * g_.width * g_.channels; }
@@ -182,6 +248,7 @@ class Conv2d final : public Layer {
   kernels::Conv2dGeometry g_;
   bool use_bias_;
   ActivationKind activation_;
+  bool pooled_ = false;  // 2 x 2 max pooling behind the activation
 };
 
 absl::StatusOr<std::unique_ptr<Layer>> Make(const Options& options,

@@ -36,6 +36,15 @@ class Dense final : public Layer {
 
   absl::string_view logits_activation() const override { return LogitsActivation(activation_); }
 
+  std::unique_ptr<Layer> Absorb(const Absorbable& next) const override {
+    if (next.kind != Absorbable::Kind::kActivation || activation_ != ActivationKind::kLinear) {
+      return nullptr;
+    }
+    auto both = std::make_unique<Dense>(*this);
+    both->activation_ = next.activation;
+    return both;
+  }
+
   void Forward(StepBuilder& builder, LayerCall& call) const override {
     const Slice x = call.inputs[0];
     const Slice y = builder.AllocateActivation(output_shape_.elements());

@@ -15,6 +15,10 @@ class MaxPooling2d final : public Layer {
     flops_ = static_cast<double>(output_shape_.elements() * g_.pool_h * g_.pool_w);
   }
 
+  Absorbable absorbable() const override {
+    return {.kind = Absorbable::Kind::kMaxPooling2d, .pool = g_};
+  }
+
   void Forward(StepBuilder& builder, LayerCall& call) const override {
     const int64_t elements = output_shape_.elements();
     const Slice x = call.inputs[0];
