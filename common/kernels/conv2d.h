@@ -44,9 +44,23 @@ struct Conv2dBackwardDataArgs {
 int64_t Conv2dBackwardDataUnits(const Conv2dBackwardDataArgs& args);  // block x input row
 void Conv2dBackwardData(const Conv2dBackwardDataArgs& args, UnitRange units);
 
+// Each channel of x by itself with its padding, [blocks][C][plane], so that one position's cells
+// are neighbours: what the gradient of the weights reads. Units: block x plane row.
+struct Conv2dMakePlanesArgs {
+  Conv2dGeometry geometry;
+  int64_t blocks;
+  const float* x;
+  float* planes;
+};
+int64_t Conv2dPlaneElements(const Conv2dGeometry& geometry);  // of one sample
+bool Conv2dInputIsPlanes(const Conv2dGeometry& geometry);     // x needs no copy
+int64_t Conv2dMakePlanesUnits(const Conv2dMakePlanesArgs& args);
+void Conv2dMakePlanes(const Conv2dMakePlanesArgs& args, UnitRange units);
+
 // d_w and d_b of one subtree of shards: per sample a chain over calls, then (p, q), sample tree,
-// shard tree. A call with a `choice` (Q up to kPooledWidthMax) has 2 x 2 max pooling behind it: its
-// d_y is [blocks][P/2][Q/2][F][16] and is spread over P x Q on the way.
+// shard tree; cells outside the image are +0 here. A call's x are planes. A call with a `choice` (Q
+// up to kPooledWidthMax) has 2 x 2 max pooling behind it: its d_y is [blocks][P/2][Q/2][F][16] and
+// is spread over P x Q on the way.
 inline constexpr int64_t kPooledWidthMax = 64;
 struct Conv2dBackwardWeightsArgs {
   Conv2dGeometry geometry;

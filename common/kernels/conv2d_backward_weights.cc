@@ -3,19 +3,18 @@
 
 #include "common/base/check.h"
 #include "common/kernels/conv2d.h"
-#include "common/kernels/conv2d_taps.h"
 #include "common/kernels/unroll.h"
 
-// A unit is kUnitTiles tiles of taps for kUnitFilters filters. A "tap" is one (i, j, c). With many
-// channels a tile is kTileChannels channels at one place of the window, which exist at the same
-// positions. With few, it is kTileWindow places of the flattened (c, i, j), which read nearly the
-// same cells: a 3x3 window's position then costs one new cell.
+// A unit is kUnitTiles tiles of taps for kUnitFilters filters. A "tap" is one (i, j, c). A tile is
+// kTileWindow places of the flattened (c, i, j), which read nearly the same cells: a 3x3 window's
+// next position costs three new ones. Where the window is one or two cells, it is kTileChannels
+// channels at one place.
 #ifndef LOCKSTEP_COMMON_KERNELS_CONV2D_BACKWARD_WEIGHTS_UNITS_
 #define LOCKSTEP_COMMON_KERNELS_CONV2D_BACKWARD_WEIGHTS_UNITS_
 namespace lockstep::kernels {
 namespace {
 
-constexpr int kTileChannels = 4;
+constexpr int kTileChannels = 6;
 constexpr int kTileWindow = 9;
 constexpr int kUnitTiles = 16;
 constexpr int kUnitFilters = 4;
@@ -27,7 +26,7 @@ struct WeightUnits {
       : channels(g.channels / g.groups),
         filters(g.filters / g.groups),
         window(g.kernel_h * g.kernel_w),
-        by_channel(channels >= kTileChannels),
+        by_channel(window < 3),
         tiles(by_channel ? window * CeilDiv(channels, kTileChannels)
                          : CeilDiv(window * channels, kTileWindow)),
         tap_units(CeilDiv(tiles, kUnitTiles)),
@@ -37,6 +36,17 @@ struct WeightUnits {
   int64_t window;
   bool by_channel;
   int64_t tiles, tap_units, filter_units, count;
+};
+
+// A channel of x with its padding.
+struct Plane {
+  explicit Plane(const Conv2dGeometry& g)
+      : height(std::max(g.pad_top + g.height,
+                        (g.out_h - 1) * g.stride_h + (g.kernel_h - 1) * g.dilation_h + 1)),
+        width(std::max(g.pad_left + g.width,
+                       (g.out_w - 1) * g.stride_w + (g.kernel_w - 1) * g.dilation_w + 1)) {}
+  int64_t height, width;
+  int64_t floats() const { return height * width * kBlockLanes; }
 };
 
 }  // namespace
@@ -58,75 +68,63 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // A weight's per-sample chains are one vector per block; where a vector is narrower than a block,
-// the block is done in parts. The chains wait in memory while a band of output rows goes through
-// every tile of the unit, so that x and d_y are read from cache.
+// the block is done in parts. The chains wait in memory while a band of output positions goes
+// through every tile of the unit. x is read by planes and the band's gradient from a copy: in the
+// engine's layout both have strides of a power of two, which share few sets of the L1 cache.
 using D = hn::CappedTag<float, kBlockLanes>;
 using V = hn::Vec<D>;
 using DI = hn::RebindToSigned<D>;
 using DU8 = hn::Rebind<uint8_t, D>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
 constexpr bool kManyRegisters = HWY_TARGET != HWY_AVX2;
-constexpr int kWindowTaps = kManyRegisters ? 9 : 3;  // window tile: 9 x 2 or 3 x 4 chains
-constexpr int kWindowFilters = kManyRegisters ? 2 : 4;
-constexpr int kChannelFilters = kManyRegisters ? 4 : 2;  // channel tile: 4 x 4 or 4 x 2 chains
-constexpr int kBandPositions = 64;
-constexpr int kExpandedPositions = 2 * kPooledWidthMax + 2 * kBandPositions;
+constexpr int64_t kBandPositions = 64;
+constexpr int64_t kBandPositionsMax = std::max<int64_t>(kBandPositions, 2 * kPooledWidthMax);
 constexpr int kSumStride =
     kUnitFilters * kBlockLanes;  // floats from a tap's chains to the next tap's
 
 using Tree = SlotTree<(kUnitTiles * kTileWindow + 1) * kUnitFilters>;
 
-// Output positions [rows) x [cols).
-struct Rect {
-  UnitRange rows, cols;
-  bool empty() const { return rows.begin >= rows.end || cols.begin >= cols.end; }
-  friend bool operator==(const Rect& a, const Rect& b) {
-    return a.rows.begin == b.rows.begin && a.rows.end == b.rows.end &&
-           a.cols.begin == b.cols.begin && a.cols.end == b.cols.end;
-  }
-};
-
-struct Tap {
-  int64_t row = 0, col = 0;  // cell read by output (0, 0), padding included
-  int64_t offset = 0;        // of that cell and channel in x, in floats
-  Rect rect;                 // where the tap exists
-};
-
-// Steps in floats from one output row or column to the next.
-struct Steps {
-  int64_t x_row, x_col, y_row, y_col;
-};
-
-// One block's part (kLanes samples) of one call; d_y: first filter at output (0, 0).
-struct Operands {
+// A band of output positions: x, the cell of its first position in a plane of zero offset; d_y
+// [rows][cols][kUnitFilters][16].
+struct Band {
+  int64_t rows, cols;
+  int64_t x_row, x_col;  // floats of x to the next position
   const float* x;
   const float* d_y;
 };
 
-// Continues kTaps x kFilters chains over a rectangle.
-template <int kTaps, int kFilters>
-HWY_NOINLINE void Accumulate(const Steps& steps, const Rect& rect, const Operands& operands,
-                             const Tap* taps, float* HWY_RESTRICT sums) {
+// Continues kTaps x kFilters chains over a band, and with kBias the filters' biases'. offsets: of
+// each tap's cell in x. sums [taps][kUnitFilters][16].
+template <int kTaps, int kFilters, bool kBias = false>
+HWY_NOINLINE void Accumulate(const Band& band, const int64_t* offsets, int filter,
+                             float* HWY_RESTRICT sums, float* HWY_RESTRICT bias = nullptr) {
   const D d;
-  const float* const x = operands.x;
-  const float* const d_y = operands.d_y;
-  const int64_t x_col = steps.x_col, y_col = steps.y_col;
+  const int64_t x_col = band.x_col;
   int64_t offset[kTaps];
   V sum[kTaps][kFilters];
   LOCKSTEP_UNROLL
   for (int a = 0; a < kTaps; ++a) {
-    offset[a] = taps[a].offset;
+    offset[a] = offsets[a];
     LOCKSTEP_UNROLL
     for (int f = 0; f < kFilters; ++f)
       sum[a][f] = hn::Load(d, sums + a * kSumStride + f * kBlockLanes);
   }
-  for (int64_t p = rect.rows.begin; p < rect.rows.end; ++p) {
-    const float* HWY_RESTRICT cell = x + (p * steps.x_row + rect.cols.begin * x_col);
-    const float* HWY_RESTRICT row = d_y + (p * steps.y_row + rect.cols.begin * y_col);
-    for (int64_t q = rect.cols.begin; q < rect.cols.end; ++q, cell += x_col, row += y_col) {
+  V bias_sum[kFilters];
+  if constexpr (kBias) {
+    LOCKSTEP_UNROLL
+    for (int f = 0; f < kFilters; ++f) bias_sum[f] = hn::Load(d, bias + f * kBlockLanes);
+  }
+  const float* HWY_RESTRICT d_y = band.d_y + filter * kBlockLanes;
+  for (int64_t p = 0; p < band.rows; ++p) {
+    const float* HWY_RESTRICT cell = band.x + p * band.x_row;
+    for (int64_t q = 0; q < band.cols; ++q, cell += x_col, d_y += kSumStride) {
       V gradient[kFilters];
       LOCKSTEP_UNROLL
-      for (int f = 0; f < kFilters; ++f) gradient[f] = hn::Load(d, row + f * kBlockLanes);
+      for (int f = 0; f < kFilters; ++f) gradient[f] = hn::Load(d, d_y + f * kBlockLanes);
+      if constexpr (kBias) {
+        LOCKSTEP_UNROLL
+        for (int f = 0; f < kFilters; ++f) bias_sum[f] = hn::Add(bias_sum[f], gradient[f]);
+      }
       LOCKSTEP_UNROLL
       for (int a = 0; a < kTaps; ++a) {
         V input = hn::Load(d, cell + offset[a]);
@@ -142,156 +140,64 @@ HWY_NOINLINE void Accumulate(const Steps& steps, const Rect& rect, const Operand
     for (int f = 0; f < kFilters; ++f)
       hn::Store(sum[a][f], d, sums + a * kSumStride + f * kBlockLanes);
   }
+  if constexpr (kBias) {
+    LOCKSTEP_UNROLL
+    for (int f = 0; f < kFilters; ++f) hn::Store(bias_sum[f], d, bias + f * kBlockLanes);
+  }
 }
 
-// Continues the biases' chains of all kUnitFilters or fewer filters.
-void AccumulateBias(const Steps& steps, const Rect& rect, int filters, const float* d_y,
-                    float* sums) {
+// Continues the biases' chains over a band.
+void AccumulateBias(const Band& band, float* sums) {
   const D d;
-  if (filters < kUnitFilters) {
-    for (int f = 0; f < filters; ++f, d_y += kBlockLanes, sums += kBlockLanes) {
-      V sum = hn::Load(d, sums);
-      for (int64_t p = rect.rows.begin; p < rect.rows.end; ++p) {
-        for (int64_t q = rect.cols.begin; q < rect.cols.end; ++q) {
-          sum = hn::Add(sum, hn::Load(d, d_y + p * steps.y_row + q * steps.y_col));
-        }
-      }
-      hn::Store(sum, d, sums);
-    }
-    return;
-  }
   V sum[kUnitFilters];
   LOCKSTEP_UNROLL
   for (int f = 0; f < kUnitFilters; ++f) sum[f] = hn::Load(d, sums + f * kBlockLanes);
-  for (int64_t p = rect.rows.begin; p < rect.rows.end; ++p) {
-    const float* row = d_y + p * steps.y_row + rect.cols.begin * steps.y_col;
-    for (int64_t q = rect.cols.begin; q < rect.cols.end; ++q, row += steps.y_col) {
-      LOCKSTEP_UNROLL
-      for (int f = 0; f < kUnitFilters; ++f)
-        sum[f] = hn::Add(sum[f], hn::Load(d, row + f * kBlockLanes));
-    }
+  const float* d_y = band.d_y;
+  for (int64_t k = 0; k < band.rows * band.cols; ++k, d_y += kSumStride) {
+    LOCKSTEP_UNROLL
+    for (int f = 0; f < kUnitFilters; ++f)
+      sum[f] = hn::Add(sum[f], hn::Load(d, d_y + f * kBlockLanes));
   }
   LOCKSTEP_UNROLL
   for (int f = 0; f < kUnitFilters; ++f) hn::Store(sum[f], d, sums + f * kBlockLanes);
 }
 
-// One unit on one part (kLanes samples) of one block and call.
-struct UnitJob {
-  Steps steps;
-  int filters;
-  const float* x;
-  const float* d_y;  // first filter of the unit
-};
-
 template <int kTaps, int kFilters>
-HWY_INLINE void AccumulateFilters(const UnitJob& job, const Rect& rect, const Tap* taps,
+HWY_INLINE void AccumulateFilters(const Band& band, const int64_t* offsets, int filters,
                                   float* sums) {
-  if (rect.empty()) return;
   int f = 0;
-  for (; f + kFilters <= job.filters; f += kFilters) {
-    Accumulate<kTaps, kFilters>(job.steps, rect, {job.x, job.d_y + f * kBlockLanes}, taps,
-                                sums + f * kBlockLanes);
-  }
-  for (; f < job.filters; ++f) {
-    Accumulate<kTaps, 1>(job.steps, rect, {job.x, job.d_y + f * kBlockLanes}, taps,
-                         sums + f * kBlockLanes);
-  }
+  for (; f + kFilters <= filters; f += kFilters)
+    Accumulate<kTaps, kFilters>(band, offsets, f, sums + f * kBlockLanes);
+  for (; f < filters; ++f) Accumulate<kTaps, 1>(band, offsets, f, sums + f * kBlockLanes);
 }
 
-Rect Clip(const Rect& rect, UnitRange rows) {
-  return {{std::max(rect.rows.begin, rows.begin), std::min(rect.rows.end, rows.end)}, rect.cols};
-}
-
-// Continues the chains of `count` (9, 3 or 1) taps over the rows, each over the positions where it
-// exists, in order.
-template <int kTaps>
-void AddWindow(const UnitJob& job, UnitRange rows, const Tap* taps, float* sums) {
-  const Rect first = Clip(taps[0].rect, rows);
-  if constexpr (kTaps > 1) {
-    bool equal = true, full = true;
-    UnitRange common = first.cols;
-    for (int a = 0; a < kTaps; ++a) {
-      const Rect rect = Clip(taps[a].rect, rows);
-      equal &= rect == first;
-      full &= rect.rows.begin == rows.begin && rect.rows.end == rows.end;
-      common = {std::max(common.begin, rect.cols.begin), std::min(common.end, rect.cols.end)};
-    }
-    if (!equal && rows.end - rows.begin > 1) {
-      for (int64_t p = rows.begin; p < rows.end; ++p) AddWindow<kTaps>(job, {p, p + 1}, taps, sums);
-      return;
-    }
-    if (!equal && (!full || common.begin >= common.end)) {
-      for (int a = 0; a < kTaps; a += kTaps / 3)
-        AddWindow<kTaps / 3>(job, rows, taps + a, sums + a * kSumStride);
-      return;
-    }
-    if (!equal) {
-      for (int a = 0; a < kTaps; ++a) {
-        AccumulateFilters<1, kWindowFilters>(job, {rows, {taps[a].rect.cols.begin, common.begin}},
-                                             taps + a, sums + a * kSumStride);
-      }
-      AccumulateFilters<kTaps, kWindowFilters>(job, {rows, common}, taps, sums);
-      for (int a = 0; a < kTaps; ++a) {
-        AccumulateFilters<1, kWindowFilters>(job, {rows, {common.end, taps[a].rect.cols.end}},
-                                             taps + a, sums + a * kSumStride);
-      }
-      return;
-    }
+// Continues the chains of a tile: up to 24 of 32 or 12 of 16 vector registers hold chains.
+void AddTile(const Band& band, const int64_t* offsets, int count, int filters, float* sums) {
+  int a = 0;
+  const auto add = [&]<int kTaps, int kFilters>() {
+    for (; a + kTaps <= count; a += kTaps)
+      AccumulateFilters<kTaps, kFilters>(band, offsets + a, filters, sums + a * kSumStride);
+  };
+  if constexpr (kManyRegisters) {
+    add.template operator()<9, 2>();
+    add.template operator()<6, 4>();
+    add.template operator()<4, 4>();
   }
-  AccumulateFilters<kTaps, kWindowFilters>(job, first, taps, sums);
+  add.template operator()<3, 4>();
+  add.template operator()<1, 4>();
 }
 
 // The unit's tiles: taps in the order of the sums.
 struct UnitTaps {
-  bool by_channel = false;
   int tiles = 0;
   int count[kUnitTiles] = {};
-  Tap taps[kUnitTiles * kTileWindow];
-  int64_t row[kUnitTiles * kTileWindow] = {};  // of d_w
+  int64_t offsets[kUnitTiles * kTileWindow] = {};  // in the planes, in floats
+  int64_t row[kUnitTiles * kTileWindow] = {};      // of d_w
 };
-
-struct Tile {
-  bool by_channel;
-  int count;
-  const Tap* taps;
-};
-
-void AddTile(const UnitJob& job, const Tile& tile, UnitRange rows, float* sums) {
-  const Tap* const taps = tile.taps;
-  const int count = tile.count;
-  if (tile.by_channel && count == kTileChannels) {
-    const Rect rect = Clip(taps[0].rect, rows);
-    return AccumulateFilters<kTileChannels, kChannelFilters>(job, rect, taps, sums);
-  }
-  int a = 0;
-  if (!tile.by_channel) {
-    for (; a + kWindowTaps <= count; a += kWindowTaps) {
-      AddWindow<kWindowTaps>(job, rows, taps + a, sums + a * kSumStride);
-    }
-    for (; a + 3 <= count; a += 3) AddWindow<3>(job, rows, taps + a, sums + a * kSumStride);
-  }
-  for (; a < count; ++a) AddWindow<1>(job, rows, taps + a, sums + a * kSumStride);
-}
-
-Tap MakeTap(const Conv2dGeometry& g, int64_t i, int64_t j, int64_t channel) {
-  Tap tap{.row = i * g.dilation_h - g.pad_top,
-          .col = j * g.dilation_w - g.pad_left,
-          .offset = 0,
-          .rect = {}};
-  tap.offset = ((tap.row * g.width + tap.col) * g.channels + channel) * kBlockLanes;
-  const auto existing = [](int64_t origin, int64_t stride, int64_t in, int64_t out) {
-    const int64_t begin = origin >= 0 ? 0 : std::min(out, CeilDiv(-origin, stride));
-    const int64_t end = origin >= in ? 0 : std::min(out, CeilDiv(in - origin, stride));
-    return UnitRange{begin, std::max(begin, end)};
-  };
-  tap.rect = {existing(tap.row, g.stride_h, g.height, g.out_h),
-              existing(tap.col, g.stride_w, g.width, g.out_w)};
-  return tap;
-}
 
 void FillTaps(const Conv2dGeometry& g, const WeightUnits& units, int64_t group, int64_t tap_unit,
               UnitTaps& unit) {
-  unit.by_channel = units.by_channel;
+  const Plane plane(g);
   const int64_t first = tap_unit * kUnitTiles;
   unit.tiles = static_cast<int>(std::min<int64_t>(kUnitTiles, units.tiles - first));
   int n = 0;
@@ -305,7 +211,9 @@ void FillTaps(const Conv2dGeometry& g, const WeightUnits& units, int64_t group, 
     for (int64_t k = begin; k < end; ++k, ++n) {
       const int64_t place = units.by_channel ? tile % units.window : k % units.window;
       const int64_t c = units.by_channel ? k : k / units.window;
-      unit.taps[n] = MakeTap(g, place / g.kernel_w, place % g.kernel_w, group * units.channels + c);
+      const int64_t cell =
+          place / g.kernel_w * g.dilation_h * plane.width + place % g.kernel_w * g.dilation_w;
+      unit.offsets[n] = (group * units.channels + c) * plane.floats() + cell * kBlockLanes;
       unit.row[n] = place * units.channels + c;
     }
   }
@@ -319,93 +227,140 @@ struct UnitRows {
   bool bias;
 };
 
-// The gradient behind 2 x 2 pooling, of the unit's filters in one part of one block.
-struct Pooled {
+// The gradient of the unit's filters in one part of one block.
+struct UnitGradient {
   const float* d_y;
-  const uint8_t* choice;
-  int64_t pixel;  // floats to the next window
-  int64_t height, width;
+  const uint8_t* choice;  // or null
+  int64_t pixel;          // floats to the next position or window
+  int64_t width;          // positions or windows of a row
+  int64_t height;
   int filters;
 };
 
-// Spreads rows [rows) of it over the convolution's output, `out_w` wide: out
-// [rows][out_w][kUnitFilters][16].
-void Expand(const Pooled& pooled, UnitRange rows, int64_t out_w, float* HWY_RESTRICT out) {
+// Copies rows x cols positions: out [rows][cols][kUnitFilters][16].
+void CopyBand(const UnitGradient& gradient, UnitRange rows, UnitRange cols,
+              float* HWY_RESTRICT out) {
+  const D d;
+  for (int64_t p = rows.begin; p < rows.end; ++p) {
+    const float* d_y = gradient.d_y + (p * gradient.width + cols.begin) * gradient.pixel;
+    for (int64_t q = cols.begin; q < cols.end; ++q, d_y += gradient.pixel, out += kSumStride) {
+      for (int f = 0; f < gradient.filters; ++f)
+        hn::Store(hn::Load(d, d_y + f * kBlockLanes), d, out + f * kBlockLanes);
+    }
+  }
+}
+
+// The same behind 2 x 2 pooling, whole pairs of rows: each window's gradient goes to the cell that
+// won.
+void SpreadBand(const UnitGradient& gradient, UnitRange rows, int64_t out_w,
+                float* HWY_RESTRICT out) {
   const D d;
   const DI di;
-  const auto at = [&](int64_t p, int64_t q, int f) {
-    return out + (((p - rows.begin) * out_w + q) * kUnitFilters + f) * kBlockLanes;
-  };
-  for (int64_t p = rows.begin; p < rows.end; p += 2) {
-    const int64_t width = p / 2 < pooled.height ? pooled.width : 0;
-    for (int64_t window = 0; window < width; ++window) {
-      const int64_t place = (p / 2 * pooled.width + window) * pooled.pixel;
-      for (int f = 0; f < pooled.filters; ++f) {
-        const int64_t offset = place + f * kBlockLanes;
+  const int64_t line = out_w * kSumStride;
+  for (int64_t p = rows.begin; p < rows.end; p += 2, out += 2 * line) {
+    const int64_t windows = p / 2 < gradient.height ? gradient.width : 0;
+    const int64_t first = p / 2 * gradient.width * gradient.pixel;
+    for (int f = 0; f < gradient.filters; ++f) {
+      const float* HWY_RESTRICT d_y = gradient.d_y + first + f * kBlockLanes;
+      const uint8_t* HWY_RESTRICT choice = gradient.choice + first + f * kBlockLanes;
+      float* HWY_RESTRICT cell = out + f * kBlockLanes;
+      for (int64_t window = 0; window < windows; ++window) {
         // A chain of additions from +0: a gradient of -0 becomes +0.
-        const V gradient = hn::Add(hn::Zero(d), hn::Load(d, pooled.d_y + offset));
-        const auto winner = hn::PromoteTo(di, hn::Load(DU8(), pooled.choice + offset));
-        for (int cell = 0; cell < 4; ++cell) {
-          const auto chosen = hn::RebindMask(d, hn::Eq(winner, hn::Set(di, cell)));
-          hn::Store(hn::IfThenElseZero(chosen, gradient), d,
-                    at(p + cell / 2, 2 * window + cell % 2, f));
-        }
+        const V value = hn::Add(hn::Zero(d), hn::Load(d, d_y));
+        const auto winner = hn::PromoteTo(di, hn::Load(DU8(), choice));
+        const auto of = [&](int k) {
+          return hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(winner, hn::Set(di, k))), value);
+        };
+        hn::Store(of(0), d, cell);
+        hn::Store(of(1), d, cell + kSumStride);
+        hn::Store(of(2), d, cell + line);
+        hn::Store(of(3), d, cell + line + kSumStride);
+        d_y += gradient.pixel;
+        choice += gradient.pixel;
+        cell += 2 * kSumStride;
       }
-    }
-    // An odd last row or column is in no window.
-    for (int64_t row = p; row < std::min(p + 2, rows.end); ++row) {
-      for (int64_t q = 2 * width; q < out_w; ++q) {
-        for (int f = 0; f < pooled.filters; ++f) hn::Store(hn::Zero(d), d, at(row, q, f));
+      // An odd last row or column is in no window.
+      for (int64_t q = 2 * windows; q < out_w; ++q, cell += kSumStride) {
+        hn::Store(hn::Zero(d), d, cell);
+        if (p + 1 < rows.end) hn::Store(hn::Zero(d), d, cell + line);
       }
     }
   }
 }
 
-// All calls, rows and tiles of a unit on one block: lanes [taps (+ 1 for the
-// bias)][kUnitFilters][16].
+// One call's x and gradient of a unit in one part (kLanes samples) of a block.
+struct UnitCall {
+  const float* planes;
+  UnitGradient gradient;
+};
+
+void ComputeCall(const Conv2dGeometry& g, const UnitTaps& unit, const UnitRows& rows,
+                 const UnitCall& call, float* sums) {
+  const UnitGradient& gradient = call.gradient;
+  HWY_ALIGN float d_y[kBandPositionsMax * kSumStride];
+  std::fill(d_y, d_y + kBandPositionsMax * kSumStride, 0.0f);  // of filters that are not there
+  const Plane plane(g);
+  const bool pooled = gradient.choice != nullptr;
+  int64_t rows_of_band = std::max<int64_t>(1, kBandPositions / g.out_w);
+  if (pooled) rows_of_band = (rows_of_band + 1) / 2 * 2;
+  const int64_t cols_of_band =
+      pooled || rows_of_band > 1 ? g.out_w : std::min(g.out_w, kBandPositions);
+  for (int64_t p = 0; p < g.out_h; p += rows_of_band) {
+    const UnitRange band_rows{p, std::min(g.out_h, p + rows_of_band)};
+    for (int64_t q = 0; q < g.out_w; q += cols_of_band) {
+      const UnitRange cols{q, std::min(g.out_w, q + cols_of_band)};
+      if (pooled) {
+        SpreadBand(gradient, band_rows, g.out_w, d_y);
+      } else {
+        CopyBand(gradient, band_rows, cols, d_y);
+      }
+      const int64_t cell = p * g.stride_h * plane.width + q * g.stride_w;
+      const Band band{.rows = band_rows.end - band_rows.begin,
+                      .cols = cols.end - cols.begin,
+                      .x_row = g.stride_h * plane.width * kBlockLanes,
+                      .x_col = g.stride_w * kBlockLanes,
+                      .x = call.planes + cell * kBlockLanes,
+                      .d_y = d_y};
+      int tile = 0, first = 0;
+      float* const bias = sums + rows.taps * kSumStride;
+      if (kManyRegisters && rows.bias && unit.count[0] == 9 && rows.filters % 2 == 0) {
+        for (int f = 0; f < rows.filters; f += 2) {
+          Accumulate<9, 2, true>(band, unit.offsets, f, sums + f * kBlockLanes,
+                                 bias + f * kBlockLanes);
+        }
+        first = unit.count[tile++];
+      } else if (rows.bias) {
+        AccumulateBias(band, bias);
+      }
+      for (int t = tile; t < unit.tiles; first += unit.count[t++]) {
+        AddTile(band, unit.offsets + first, unit.count[t], rows.filters, sums + first * kSumStride);
+      }
+    }
+  }
+}
+
+// All calls of a unit on one block: lanes [taps (+ 1 for the bias)][kUnitFilters][16].
 void ComputeBlock(const Conv2dBackwardWeightsArgs& args, const UnitTaps& unit, const UnitRows& rows,
                   int64_t block, float* lanes) {
   const Conv2dGeometry& g = args.geometry;
-  const int64_t x_pixel = g.channels * kBlockLanes, y_pixel = g.filters * kBlockLanes;
-  const int64_t rows_of_band = std::max<int64_t>(1, kBandPositions / g.out_w);
-  HWY_ALIGN float expanded[kExpandedPositions * kSumStride];
+  const int64_t pixel = g.filters * kBlockLanes;
   std::fill(lanes, lanes + (rows.taps + (rows.bias ? 1 : 0)) * kSumStride, 0.0f);
   for (int lane = 0; lane < kBlockLanes; lane += kLanes) {
     for (int32_t c = 0; c < args.call_count; ++c) {
       const GradientCall& call = args.calls[c];
-      const bool pooled = call.choice != nullptr;
-      const int64_t cells = pooled ? (g.out_h / 2) * (g.out_w / 2) : g.out_h * g.out_w;
-      const int64_t first = block * cells * y_pixel + rows.filter * kBlockLanes + lane;
-      UnitJob job{.steps = {.x_row = g.stride_h * g.width * x_pixel,
-                            .x_col = g.stride_w * x_pixel,
-                            .y_row = g.out_w * (pooled ? kSumStride : y_pixel),
-                            .y_col = pooled ? kSumStride : y_pixel},
-                  .filters = rows.filters,
-                  .x = call.x + block * g.height * g.width * x_pixel + lane,
-                  .d_y = call.d_y + first};
-      const int64_t band = pooled ? (rows_of_band + 1) / 2 * 2 : rows_of_band;
-      for (int64_t p = 0; p < g.out_h; p += band) {
-        const UnitRange range{p, std::min(g.out_h, p + band)};
-        if (pooled) {
-          Expand({.d_y = call.d_y + first,
-                  .choice = call.choice + first,
-                  .pixel = y_pixel,
-                  .height = g.out_h / 2,
-                  .width = g.out_w / 2,
-                  .filters = rows.filters},
-                 range, g.out_w, expanded);
-          job.d_y = expanded - p * job.steps.y_row;  // rows count from the image's first
-        }
-        float* sums = lanes + lane;
-        const Tap* taps = unit.taps;
-        for (int t = 0; t < unit.tiles; ++t) {
-          AddTile(job, {unit.by_channel, unit.count[t], taps}, range, sums);
-          taps += unit.count[t];
-          sums += unit.count[t] * kSumStride;
-        }
-        if (rows.bias)
-          AccumulateBias(job.steps, {range, {0, g.out_w}}, rows.filters, job.d_y, sums);
-      }
+      const int64_t shrink = call.choice == nullptr ? 1 : 2;
+      UnitGradient gradient{.d_y = nullptr,
+                            .choice = nullptr,
+                            .pixel = pixel,
+                            .width = g.out_w / shrink,
+                            .height = g.out_h / shrink,
+                            .filters = rows.filters};
+      const int64_t first =
+          block * gradient.height * gradient.width * pixel + rows.filter * kBlockLanes + lane;
+      gradient.d_y = call.d_y + first;
+      if (call.choice != nullptr) gradient.choice = call.choice + first;
+      ComputeCall(g, unit, rows, {call.x + block * g.channels * Plane(g).floats() + lane, gradient},
+                  lanes + lane);
     }
   }
 }
@@ -463,6 +418,44 @@ int64_t Conv2dBackwardWeightsUnits(const Conv2dBackwardWeightsArgs& args) {
 void Conv2dBackwardWeights(const Conv2dBackwardWeightsArgs& args, UnitRange units) {
   LOCKSTEP_DCHECK(0 <= units.begin && units.end <= Conv2dBackwardWeightsUnits(args));
   HWY_DYNAMIC_DISPATCH(BackwardWeightsImpl)(args, units);
+}
+
+bool Conv2dInputIsPlanes(const Conv2dGeometry& g) {
+  const Plane plane(g);
+  return g.channels == 1 && plane.height == g.height && plane.width == g.width;
+}
+
+int64_t Conv2dPlaneElements(const Conv2dGeometry& g) {
+  const Plane plane(g);
+  return g.channels * plane.height * plane.width;
+}
+
+int64_t Conv2dMakePlanesUnits(const Conv2dMakePlanesArgs& args) {
+  return args.blocks * Plane(args.geometry).height;
+}
+
+// Moves values only, so it needs no target of its own; memory bound.
+void Conv2dMakePlanes(const Conv2dMakePlanesArgs& args, UnitRange units) {
+  LOCKSTEP_DCHECK(0 <= units.begin && units.end <= Conv2dMakePlanesUnits(args));
+  const Conv2dGeometry& g = args.geometry;
+  const Plane plane(g);
+  const int64_t pixel = g.channels * kBlockLanes;
+  for (int64_t unit = units.begin; unit < units.end; ++unit) {
+    const int64_t block = unit / plane.height, row = unit % plane.height;
+    const int64_t h = row - g.pad_top;
+    const bool inside = h >= 0 && h < g.height;
+    for (int64_t c = 0; c < g.channels; ++c) {
+      float* out =
+          args.planes + (block * g.channels + c) * plane.floats() + row * plane.width * kBlockLanes;
+      float* const end = out + plane.width * kBlockLanes;
+      if (inside) {
+        const float* x = args.x + ((block * g.height + h) * g.width * g.channels + c) * kBlockLanes;
+        out = std::fill_n(out, g.pad_left * kBlockLanes, 0.0f);
+        for (int64_t w = 0; w < g.width; ++w, x += pixel) out = std::copy_n(x, kBlockLanes, out);
+      }
+      std::fill(out, end, 0.0f);
+    }
+  }
 }
 
 }  // namespace lockstep::kernels

@@ -42,9 +42,16 @@ struct Tile {
   const float* w;
   const float* bias;  // or null
   float* y;
-  uint8_t* choice;  // or null
+  uint8_t* choice;   // or null
+  int64_t y_window;  // floats and choices to the next window
   bool relu;
 };
+
+// To the next window's results.
+HWY_INLINE void Advance(Tile& tile) {
+  tile.y += tile.y_window;
+  if (tile.choice != nullptr) tile.choice += tile.y_window;
+}
 
 HWY_INLINE V StartOf(const Tile& tile, int out) {
   return tile.bias == nullptr ? hn::Zero(D()) : hn::Set(D(), tile.bias[out]);
@@ -101,36 +108,43 @@ HWY_INLINE void FinishWindow(const Tile& tile, const V (&sum)[kOuts][kCells]) {
   }
 }
 
-// The same taps at all four positions.
-template <int kOuts>
-HWY_NOINLINE void ComputeWindow(const Tile& tile) {
+// `windows` windows side by side, with the same taps at all positions. kInner: that of the chain,
+// where it is short and known; else 0.
+template <int kOuts, int kInner>
+HWY_NOINLINE void ComputeWindows(Tile tile, int64_t windows) {
   const D d;
-  const Chain& c = tile.chain;
+  const Chain c = tile.chain;
   const int64_t down = tile.down, right = tile.right, w_inner = c.w_inner;
-  V sum[kOuts][kCells];
-  LOCKSTEP_UNROLL
-  for (int a = 0; a < kOuts; ++a) {
+  for (; windows > 0; --windows) {
+    V sum[kOuts][kCells];
     LOCKSTEP_UNROLL
-    for (int cell = 0; cell < kCells; ++cell) sum[a][cell] = StartOf(tile, a);
-  }
-  for (int64_t row = 0; row < c.rows; ++row) {
-    for (int64_t col = 0; col < c.cols; ++col) {
-      const float* HWY_RESTRICT x = tile.x + (row * c.x_row + col * c.x_col);
-      const float* HWY_RESTRICT w = tile.w + (row * c.w_row + col * c.w_col);
-      for (int64_t k = 0; k < c.inner; ++k, x += kBlockLanes, w += w_inner) {
-        const V input[kCells] = {hn::Load(d, x), hn::Load(d, x + right), hn::Load(d, x + down),
-                                 hn::Load(d, x + down + right)};
+    for (int a = 0; a < kOuts; ++a) {
+      LOCKSTEP_UNROLL
+      for (int cell = 0; cell < kCells; ++cell) sum[a][cell] = StartOf(tile, a);
+    }
+    for (int64_t row = 0; row < c.rows; ++row) {
+      for (int64_t col = 0; col < c.cols; ++col) {
+        const float* HWY_RESTRICT x = tile.x + (row * c.x_row + col * c.x_col);
+        const float* HWY_RESTRICT w = tile.w + (row * c.w_row + col * c.w_col);
         LOCKSTEP_UNROLL
-        for (int a = 0; a < kOuts; ++a) {
-          const V weight = hn::Set(d, w[a]);
+        for (int64_t k = 0; k < (kInner > 0 ? kInner : c.inner);
+             ++k, x += kBlockLanes, w += w_inner) {
+          const V input[kCells] = {hn::Load(d, x), hn::Load(d, x + right), hn::Load(d, x + down),
+                                   hn::Load(d, x + down + right)};
           LOCKSTEP_UNROLL
-          for (int cell = 0; cell < kCells; ++cell)
-            sum[a][cell] = hn::MulAdd(weight, input[cell], sum[a][cell]);
+          for (int a = 0; a < kOuts; ++a) {
+            const V weight = hn::Set(d, w[a]);
+            LOCKSTEP_UNROLL
+            for (int cell = 0; cell < kCells; ++cell)
+              sum[a][cell] = hn::MulAdd(weight, input[cell], sum[a][cell]);
+          }
         }
       }
     }
+    FinishWindow<kOuts>(tile, sum);
+    tile.x += 2 * right;
+    Advance(tile);
   }
-  FinishWindow<kOuts>(tile, sum);
 }
 
 // One row of windows of one block and group.
@@ -141,11 +155,10 @@ struct RowJob {
   int64_t outs;      // filters of the group
   int64_t channels;  // of the group
   bool joined;       // horizontal taps follow each other in x as channels do
-  int64_t x_line, x_pixel, w_tap, y_pixel;
+  int64_t x_line, x_pixel, w_tap;
   Tile tile;  // x: the group's channels at cell (0, 0); w, bias, y, choice: its first filter
 };
 
-// The chain of position (p, q) as a tile; returns where it begins in x.
 Chain ChainOf(const RowJob& job, const TapRange& rows, const TapRange& cols) {
   Chain chain{.rows = rows.end - rows.begin,
               .cols = cols.end - cols.begin,
@@ -174,25 +187,35 @@ void Place(const RowJob& job, int64_t p, int64_t q, Tile& tile) {
 
 // A window at the image's edge: each position has taps of its own.
 template <int kOuts>
-void ComputeEdge(const RowJob& job, int64_t q, const Tile& tile) {
+HWY_NOINLINE void ComputeEdge(const RowJob& job, int64_t q, const Tile& tile) {
   const D d;
-  V sum[kOuts][kCells];
+  HWY_ALIGN float chains[kOuts][kCells][kLanes];
   for (int cell = 0; cell < kCells; ++cell) {
     Tile one = tile;
     Place(job, job.p + cell / 2, q + cell % 2, one);
     const Chain& c = one.chain;
-    for (int a = 0; a < kOuts; ++a) {
-      V chain = StartOf(tile, a);
-      for (int64_t row = 0; row < c.rows; ++row) {
-        for (int64_t col = 0; col < c.cols; ++col) {
-          const float* x = one.x + (row * c.x_row + col * c.x_col);
-          const float* w = one.w + (row * c.w_row + col * c.w_col) + a;
-          for (int64_t k = 0; k < c.inner; ++k, x += kBlockLanes, w += c.w_inner)
-            chain = hn::MulAdd(hn::Set(d, *w), hn::Load(d, x), chain);
+    V sum[kOuts];
+    LOCKSTEP_UNROLL
+    for (int a = 0; a < kOuts; ++a) sum[a] = StartOf(tile, a);
+    for (int64_t row = 0; row < c.rows; ++row) {
+      for (int64_t col = 0; col < c.cols; ++col) {
+        const float* HWY_RESTRICT x = one.x + (row * c.x_row + col * c.x_col);
+        const float* HWY_RESTRICT w = one.w + (row * c.w_row + col * c.w_col);
+        for (int64_t k = 0; k < c.inner; ++k, x += kBlockLanes, w += c.w_inner) {
+          const V input = hn::Load(d, x);
+          LOCKSTEP_UNROLL
+          for (int a = 0; a < kOuts; ++a) sum[a] = hn::MulAdd(hn::Set(d, w[a]), input, sum[a]);
         }
       }
-      sum[a][cell] = chain;
     }
+    LOCKSTEP_UNROLL
+    for (int a = 0; a < kOuts; ++a) hn::Store(sum[a], d, chains[a][cell]);
+  }
+  V sum[kOuts][kCells];
+  LOCKSTEP_UNROLL
+  for (int a = 0; a < kOuts; ++a) {
+    LOCKSTEP_UNROLL
+    for (int cell = 0; cell < kCells; ++cell) sum[a][cell] = hn::Load(d, chains[a][cell]);
   }
   FinishWindow<kOuts>(tile, sum);
 }
@@ -201,20 +224,38 @@ template <int kOuts>
 HWY_INLINE void ComputeOuts(const RowJob& job, int64_t first) {
   const TapRange rows = ValidTaps(job.rows, job.p);
   const bool same_rows = rows == ValidTaps(job.rows, job.p + 1);
-  for (int64_t window = 0; window < job.windows; ++window) {
+  Tile tile = job.tile;
+  tile.w += first;
+  if (tile.bias != nullptr) tile.bias += first;
+  tile.y += first * kBlockLanes;
+  if (tile.choice != nullptr) tile.choice += first * kBlockLanes;
+  for (int64_t window = 0; window < job.windows;) {
     const int64_t q = 2 * window;
-    Tile tile = job.tile;
-    tile.w += first;
-    if (tile.bias != nullptr) tile.bias += first;
-    const int64_t offset = window * job.y_pixel + first * kBlockLanes;
-    tile.y += offset;
-    if (tile.choice != nullptr) tile.choice += offset;
-    if (same_rows && ValidTaps(job.cols, q) == ValidTaps(job.cols, q + 1)) {
-      Place(job, job.p, q, tile);
-      ComputeWindow<kOuts>(tile);
-    } else {
-      ComputeEdge<kOuts>(job, q, tile);
+    const TapRange cols = ValidTaps(job.cols, q);
+    int64_t run = 0;
+    while (same_rows && window + run < job.windows && ValidTaps(job.cols, q + 2 * run) == cols &&
+           ValidTaps(job.cols, q + 2 * run + 1) == cols) {
+      ++run;
     }
+    if (run == 0) {
+      ComputeEdge<kOuts>(job, q, tile);
+      run = 1;
+    } else {
+      Tile placed = tile;
+      Place(job, job.p, q, placed);
+      switch (placed.chain.inner) {
+        case 3:
+          ComputeWindows<kOuts, 3>(placed, run);
+          break;
+        case 5:
+          ComputeWindows<kOuts, 5>(placed, run);
+          break;
+        default:
+          ComputeWindows<kOuts, 0>(placed, run);
+      }
+    }
+    for (int64_t k = 0; k < run; ++k) Advance(tile);
+    window += run;
   }
 }
 
@@ -258,7 +299,6 @@ void ForwardImpl(const Conv2dMaxPoolForwardArgs& args, UnitRange units) {
                   .x_line = x_line,
                   .x_pixel = x_pixel,
                   .w_tap = channels * g.filters,
-                  .y_pixel = y_pixel,
                   .tile = {.chain = {.w_inner = g.filters},
                            .down = g.stride_h * x_line,
                            .right = g.stride_w * x_pixel,
@@ -267,6 +307,7 @@ void ForwardImpl(const Conv2dMaxPoolForwardArgs& args, UnitRange units) {
                            .bias = args.b == nullptr ? nullptr : args.b + filter,
                            .y = args.y + offset,
                            .choice = args.choice == nullptr ? nullptr : args.choice + offset,
+                           .y_window = y_pixel,
                            .relu = args.activation == Activation::kRelu}});
     }
   }

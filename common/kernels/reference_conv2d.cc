@@ -84,9 +84,9 @@ T SampleGradient(const ReferenceConv2dBackwardWeightsArgs<T>& args, int64_t n, i
   for (const ReferenceGradientCall<T>& call : args.calls) {
     for (int64_t p = 0; p < g.out_h; ++p) {
       for (int64_t q = 0; q < g.out_w; ++q) {
-        if (!at.inside(at.row(p, i), at.col(q, j))) continue;
-        sum = std::fma(call.x[at.x(n, at.row(p, i), at.col(q, j), channel)],
-                       call.d_y[at.y(n, p, q, f)], sum);
+        const bool inside = at.inside(at.row(p, i), at.col(q, j));
+        const T x = inside ? call.x[at.x(n, at.row(p, i), at.col(q, j), channel)] : T{0};
+        sum = std::fma(x, call.d_y[at.y(n, p, q, f)], sum);
       }
     }
   }

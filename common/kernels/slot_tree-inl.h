@@ -64,7 +64,7 @@ class SlotTree {
   // lanes: [width][16] with kLaneFloats floats of room, overwritten; null: a block without samples.
   void AddBlock(int32_t block, float* lanes) {
     if (lanes != nullptr) {
-      ClearUnheld(block, lanes);
+      if (!IsFull(block)) ClearUnheld(block, lanes);
       PairLanes(lanes);
     }
     if (shards_per_block_ > 1 || slots_.shard_slots == kBlockLanes) {
@@ -103,6 +103,13 @@ class SlotTree {
     return InSubtree(shard) && slot % slots_.shard_slots < slots_.shard_count[shard];
   }
 
+  bool IsFull(int32_t block) const {
+    for (int32_t lane = 0; lane < kBlockLanes; ++lane) {
+      if (!Held(block * kBlockLanes + lane)) return false;
+    }
+    return true;
+  }
+
   void ClearUnheld(int32_t block, float* lanes) const {
     namespace hn = hwy::HWY_NAMESPACE;
     const D d;
@@ -133,21 +140,24 @@ class SlotTree {
     }
   }
 
-  // Appends the leaf values[w * stride], or +0.
+  // Appends the leaf values[w * stride], or +0; `values` has room for a row.
   void Push(const float* values, int32_t stride) {
     namespace hn = hwy::HWY_NAMESPACE;
     const D d;
-    HWY_ALIGN float carry[kRow] = {};
-    if (values != nullptr) {
-      for (int w = 0; w < width_; ++w) carry[w] = values[w * stride];
+    HWY_ALIGN float gathered[kRow];
+    if (values == nullptr || stride > 1) {
+      for (int w = 0; w < width_; ++w) gathered[w] = values == nullptr ? 0.0f : values[w * stride];
+      values = gathered;
     }
     int level = 0;
     for (; (pushed_ >> level) & 1; ++level) {
       for (int w = 0; w < width_; w += kLanes) {
-        hn::Store(hn::Add(hn::Load(d, levels_[level] + w), hn::Load(d, carry + w)), d, carry + w);
+        hn::Store(hn::Add(hn::Load(d, levels_[level] + w), hn::LoadU(d, values + w)), d,
+                  gathered + w);
       }
+      values = gathered;
     }
-    std::copy(carry, carry + width_, levels_[level]);
+    std::copy(values, values + width_, levels_[level]);
     ++pushed_;
   }
 

@@ -75,14 +75,15 @@ class CallPointers {
   std::shared_ptr<const std::vector<kernels::GradientCall>> calls_;
 };
 
-// Per call: its first input, and of what was saved first the gradient that the variables see, then
-// the choices of pooling behind it, if any.
+// Per call: its first input or what `inputs` has instead, and of what was saved first the gradient
+// that the variables see, then the choices of pooling behind it, if any.
 class CallSlices {
  public:
-  explicit CallSlices(absl::Span<LayerCall* const> calls) {
-    for (const LayerCall* call : calls) {
-      slices_.push_back(
-          {call->inputs[0], call->saved[0], call->saved.size() > 1 ? call->saved[1] : Slice{}});
+  explicit CallSlices(absl::Span<LayerCall* const> calls, absl::Span<const Slice> inputs = {}) {
+    for (size_t c = 0; c < calls.size(); ++c) {
+      const LayerCall& call = *calls[c];
+      slices_.push_back({inputs.empty() ? call.inputs[0] : inputs[c], call.saved[0],
+                         call.saved.size() > 1 ? call.saved[1] : Slice{}});
     }
   }
   CallPointers Bind(const Binder& at) const {

@@ -170,7 +170,9 @@ class Conv2d final : public Layer {
 
   void BackwardVariables(StepBuilder& builder, absl::Span<LayerCall* const> calls,
                          const VariableGradients& gradients) const override {
-    const CallSlices slices(calls);
+    std::vector<Slice> planes;
+    for (LayerCall* const call : calls) planes.push_back(RecordPlanes(builder, *call));
+    const CallSlices slices(calls, planes);
     for (size_t t = 0; t < gradients.buffers.size(); ++t) {
       const Slice d_w = gradients.At(t, 0);
       const Slice d_b = use_bias_ ? gradients.At(t, 1) : Slice{};
@@ -199,6 +201,23 @@ class Conv2d final : public Layer {
     return pool.pool_h == 2 && pool.pool_w == 2 && pool.stride_h == 2 && pool.stride_w == 2 &&
            pool.pad_top == 0 && pool.pad_left == 0 && pool.out_h == g_.out_h / 2 &&
            pool.out_w == g_.out_w / 2;
+  }
+
+  // The call's input, a channel at a time.
+  Slice RecordPlanes(StepBuilder& builder, const LayerCall& call) const {
+    const Slice x = call.inputs[0];
+    if (kernels::Conv2dInputIsPlanes(g_)) return x;
+    const int64_t elements = kernels::Conv2dPlaneElements(g_);
+    const Slice planes = builder.AllocateActivation(elements);
+    const int64_t blocks = builder.geometry().blocks;
+    const double bytes = 4.0 * static_cast<double>(InputElements() + elements);
+    builder.Call({.label = call.label + "/planes", .bytes = SlotCount(builder) * bytes},
+                 [=, this](const Binder& at) {
+                   const kernels::Conv2dMakePlanesArgs args{g_, blocks, at.At(x), at.At(planes)};
+                   return BindKernel(&kernels::Conv2dMakePlanes, args,
+                                     kernels::Conv2dMakePlanesUnits(args));
+                 });
+    return planes;
   }
 
   // The pooled gradient over the whole of the convolution's output.

@@ -150,7 +150,10 @@ TEST_P(Conv2dMaxPool, BackwardWeightsSpreadThePooledGradient) {
         static_cast<int64_t>(y.size()), Activation::kRelu, y.data(), d_y.data(), d_y.data(), false};
     ActivationBackward(mask, {0, ActivationBackwardUnits(mask)});
     std::vector<float> gradients(expected.size(), kNan);
-    const GradientCall call{x.data(), d_y.data(), choice.data()};
+    Blocks planes = NanBlocks(layout.blocks() * Conv2dPlaneElements(g) * kBlockLanes);
+    const Conv2dMakePlanesArgs planes_args{g, layout.blocks(), x.data(), planes.data()};
+    Conv2dMakePlanes(planes_args, {0, Conv2dMakePlanesUnits(planes_args)});
+    const GradientCall call{planes.data(), d_y.data(), choice.data()};
     const Conv2dBackwardWeightsArgs args{.geometry = g,
                                          .slots = layout.map(),
                                          .subtree = layout.all(),

@@ -167,12 +167,21 @@ TEST_P(Conv2d, BackwardDataHasTheBitsOfItsReference) {
   }
 }
 
+Blocks Planes(const Conv2dGeometry& g, const SlotLayout& layout, Blocks x) {
+  if (Conv2dInputIsPlanes(g)) return x;
+  Blocks planes = NanBlocks(layout.blocks() * Conv2dPlaneElements(g) * kBlockLanes);
+  const Conv2dMakePlanesArgs args{g, layout.blocks(), x.data(), planes.data()};
+  RunInPieces(Conv2dMakePlanesUnits(args), 3,
+              [&](UnitRange units) { Conv2dMakePlanes(args, units); });
+  return planes;
+}
+
 // Runs a subtree of a layout; returns d_w, then d_b.
 std::vector<float> WeightGradients(const Conv2dGeometry& g, const SlotLayout& layout,
                                    SubtreeRange subtree, const std::vector<Data>& calls) {
   std::vector<Blocks> packed;
   for (const Data& call : calls) {
-    packed.push_back(Pack(layout, InputElements(g), call.x));
+    packed.push_back(Planes(g, layout, Pack(layout, InputElements(g), call.x)));
     packed.push_back(Pack(layout, OutputElements(g), call.d_y));
   }
   std::vector<GradientCall> pointers;
