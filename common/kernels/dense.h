@@ -51,7 +51,7 @@ struct DenseBackwardWeightsArgs {
   SubtreeRange subtree;
   const GradientCall* calls;
   int32_t call_count;
-  const float* d_y_rows;  // [call][slot][position][O rounded up to 16]
+  const float* d_y_rows;  // [call][panel of 64 outputs][slot][position][output], padded to 16
   float* d_w;             // [I][O]
   float* d_b;             // [O] or null
 };

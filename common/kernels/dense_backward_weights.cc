@@ -29,6 +29,16 @@ constexpr int64_t kUnitInputs = 12;
 
 int64_t Padded(int64_t outputs) { return (outputs + kBlockLanes - 1) / kBlockLanes * kBlockLanes; }
 
+// d_y_rows is cut into panels of outputs, so that all samples of a tile's outputs are neighbours
+// and stay in the L1 cache for every input.
+constexpr int64_t kPanel = 64;
+struct Panel {
+  Panel(int64_t outputs, int64_t first_output)
+      : first(first_output), width(HWY_MIN(kPanel, Padded(outputs) - first)) {}
+  int64_t first;
+  int64_t width;  // floats of a row
+};
+
 // Inputs [input, input + count) of one unit, or, for the bias, one input that is always 1.
 struct Gradient {
   const DenseBackwardWeightsArgs* args;
@@ -36,41 +46,55 @@ struct Gradient {
   int64_t input;
   int64_t x_position;  // steps of x: to the next position, to the next lane
   int64_t x_lane;
-  int64_t padded;  // outputs of a row of d_y_rows
-  float* out;      // row of the first input
+  Panel panel;
+  float* out;  // row of the first input
 };
 
-// Walks the samples of a shard in order: where each has its x of the first input and its d_y. No
-// division, since a shard may hold one sample.
-struct Samples {
+// Samples whose x and d_y of the first input lie at equal steps.
+struct Run {
   const float* x;
   const float* d_y;
-  int64_t x_lane, x_block;  // to the next lane; from lane 15 to the next block's lane 0
-  int64_t d_y_slot;
-  int lane;
-
-  HWY_INLINE void Next() {
-    d_y += d_y_slot;
-    x += x_lane;
-    if (++lane == kBlockLanes) {
-      lane = 0;
-      x += x_block;
-    }
-  }
+  int64_t x_step;
+  int64_t count;
 };
 
-HWY_INLINE Samples SamplesOf(const Gradient& g, int32_t call, int64_t shard) {
+// Where a shard's first sample has its x and d_y. Shards begin at lanes of a power of two, so that
+// neighbours' samples are cut into blocks alike.
+HWY_INLINE Run FirstOf(const Gradient& g, int32_t call, int64_t shard) {
   const DenseBackwardWeightsArgs& args = *g.args;
   const int64_t slot = shard * args.slots.shard_slots;
-  const int64_t slots = static_cast<int64_t>(args.slots.blocks) * kBlockLanes;
-  const int64_t d_y_slot = args.positions * g.padded, block_floats = args.positions * g.x_position;
-  return {.x = (g.ones != nullptr ? g.ones : args.calls[call].x + g.input * kBlockLanes) +
-               slot / kBlockLanes * block_floats + slot % kBlockLanes * g.x_lane,
-          .d_y = args.d_y_rows + (call * slots + slot) * d_y_slot,
-          .x_lane = g.x_lane,
-          .x_block = block_floats - kBlockLanes * g.x_lane,
-          .d_y_slot = d_y_slot,
-          .lane = static_cast<int>(slot % kBlockLanes)};
+  const int64_t rows = static_cast<int64_t>(args.slots.blocks) * kBlockLanes * args.positions;
+  const float* const x = g.ones != nullptr ? g.ones : args.calls[call].x + g.input * kBlockLanes;
+  return {
+      .x = x + slot / kBlockLanes * args.positions * g.x_position + slot % kBlockLanes * g.x_lane,
+      .d_y = args.d_y_rows + rows * (call * Padded(args.outputs) + g.panel.first) +
+             slot * args.positions * g.panel.width,
+      .x_step = g.x_lane,
+      .count = args.slots.shard_count[shard]};
+}
+
+// Gives a shard as runs: of its samples in one block, or, where inputs have positions, of one
+// sample's positions. No division, since a shard may hold one sample.
+template <class Function>
+HWY_INLINE void ForRuns(const Gradient& g, int64_t shard, Run all, const Function& function) {
+  const DenseBackwardWeightsArgs& args = *g.args;
+  if (args.positions == 1 && args.slots.shard_slots <= kBlockLanes) return function(all);
+  const int64_t lane_width = args.positions * g.panel.width;
+  const int64_t x_block = args.positions * g.x_position - kBlockLanes * g.x_lane;
+  int64_t lane = shard * args.slots.shard_slots % kBlockLanes;
+  for (int64_t left = all.count; left > 0;) {
+    const int64_t samples = args.positions > 1 ? 1 : HWY_MIN(left, kBlockLanes - lane);
+    function(args.positions > 1 ? Run{all.x, all.d_y, g.x_position, args.positions}
+                                : Run{all.x, all.d_y, g.x_lane, samples});
+    left -= samples;
+    lane += samples;
+    all.d_y += samples * lane_width;
+    all.x += samples * g.x_lane;
+    if (lane == kBlockLanes) {
+      lane = 0;
+      all.x += x_block;
+    }
+  }
 }
 
 // Stores the first `count` lanes; nothing beyond them is touched.
@@ -85,55 +109,105 @@ HWY_INLINE void StoreFirst(V value, int64_t count, float* out) {
 template <int kInputs, int kVectors>
 struct Sums {
   V v[kInputs][kVectors];
+
+  HWY_INLINE void Clear() {
+    LOCKSTEP_UNROLL
+    for (int a = 0; a < kInputs; ++a) {
+      LOCKSTEP_UNROLL
+      for (int v_ = 0; v_ < kVectors; ++v_) v[a][v_] = hn::Zero(D());
+    }
+  }
+  HWY_INLINE void Step(const float* x, const float* d_y) {
+    const D d;
+    V gradient[kVectors];
+    LOCKSTEP_UNROLL
+    for (int k = 0; k < kVectors; ++k) {
+      gradient[k] = hn::Load(d, d_y + k * kLanes);
+      LOCKSTEP_KEEP_IN_REGISTER(gradient[k]);
+    }
+    LOCKSTEP_UNROLL
+    for (int a = 0; a < kInputs; ++a) {
+      const V input = hn::Set(d, x[a * kBlockLanes]);
+      LOCKSTEP_UNROLL
+      for (int k = 0; k < kVectors; ++k) v[a][k] = hn::MulAdd(input, gradient[k], v[a][k]);
+    }
+  }
 };
 
 // The chain of one shard, from +0.
 template <int kInputs, int kVectors>
 HWY_INLINE void SumShard(const Gradient& g, int64_t output, int64_t shard,
                          Sums<kInputs, kVectors>& sum) {
-  const D d;
-  const DenseBackwardWeightsArgs& args = *g.args;
-  const int64_t x_position = g.x_position, padded = g.padded;
-  LOCKSTEP_UNROLL
-  for (int a = 0; a < kInputs; ++a) {
-    LOCKSTEP_UNROLL
-    for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Zero(d);
-  }
-  for (int32_t call = 0; call < args.call_count; ++call) {
-    Samples sample = SamplesOf(g, call, shard);
-    for (int32_t n = 0; n < args.slots.shard_count[shard]; ++n, sample.Next()) {
-      const float* HWY_RESTRICT x = sample.x;
-      const float* HWY_RESTRICT d_y = sample.d_y + output;
-      for (int64_t position = 0; position < args.positions; ++position) {
-        V gradient[kVectors];
-        LOCKSTEP_UNROLL
-        for (int v = 0; v < kVectors; ++v) {
-          gradient[v] = hn::Load(d, d_y + v * kLanes);
-          LOCKSTEP_KEEP_IN_REGISTER(gradient[v]);
-        }
-        LOCKSTEP_UNROLL
-        for (int a = 0; a < kInputs; ++a) {
-          const V input = hn::Set(d, x[a * kBlockLanes]);
-          LOCKSTEP_UNROLL
-          for (int v = 0; v < kVectors; ++v)
-            sum.v[a][v] = hn::MulAdd(input, gradient[v], sum.v[a][v]);
-        }
-        x += x_position;
-        d_y += padded;
-      }
-    }
+  sum.Clear();
+  for (int32_t call = 0; call < g.args->call_count; ++call) {
+    ForRuns(g, shard, FirstOf(g, call, shard), [&](const Run& run) HWY_ATTR {
+      const float* HWY_RESTRICT x = run.x;
+      const float* HWY_RESTRICT d_y = run.d_y + (output - g.panel.first);
+      for (int64_t n = 0; n < run.count; ++n, x += run.x_step, d_y += g.panel.width)
+        sum.Step(x, d_y);
+    });
   }
 }
 
+// The chains of two neighbours that hold equally many samples, side by side, and their sum: the
+// lowest level of the tree never leaves the registers.
 template <int kInputs, int kVectors>
+HWY_INLINE void SumPair(const Gradient& g, int64_t output, int64_t shard,
+                        Sums<kInputs, kVectors>& sum) {
+  Sums<kInputs, kVectors> odd;
+  sum.Clear();
+  odd.Clear();
+  for (int32_t call = 0; call < g.args->call_count; ++call) {
+    const Run even_run = FirstOf(g, call, shard), odd_run = FirstOf(g, call, shard + 1);
+    const int64_t x_odd = odd_run.x - even_run.x, d_y_odd = odd_run.d_y - even_run.d_y;
+    ForRuns(g, shard, even_run, [&](const Run& run) HWY_ATTR {
+      const float* HWY_RESTRICT x = run.x;
+      const float* HWY_RESTRICT d_y = run.d_y + (output - g.panel.first);
+      for (int64_t n = 0; n < run.count; ++n, x += run.x_step, d_y += g.panel.width) {
+        sum.Step(x, d_y);
+        odd.Step(x + x_odd, d_y + d_y_odd);
+      }
+    });
+  }
+  LOCKSTEP_UNROLL
+  for (int a = 0; a < kInputs; ++a) {
+    LOCKSTEP_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Add(sum.v[a][v], odd.v[a][v]);
+  }
+}
+
+// Two leaves of the tree, `shard` and the next.
+template <int kInputs, int kVectors>
+HWY_INLINE void SumTwo(const Gradient& g, int64_t output, int64_t shard,
+                       Sums<kInputs, kVectors>& sum) {
+  const int32_t* const count = g.args->slots.shard_count;
+  if (count[shard] == count[shard + 1]) return SumPair(g, output, shard, sum);
+  const D d;
+  HWY_ALIGN float even[kInputs][kVectors][kLanes];
+  SumShard(g, output, shard, sum);
+  for (int a = 0; a < kInputs; ++a) {
+    for (int v = 0; v < kVectors; ++v) hn::Store(sum.v[a][v], d, even[a][v]);
+  }
+  SumShard(g, output, shard + 1, sum);
+  for (int a = 0; a < kInputs; ++a) {
+    for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Add(hn::Load(d, even[a][v]), sum.v[a][v]);
+  }
+}
+
+// kPairs: the subtree has two shards or more, and a leaf of the counter below is two of them.
+template <int kInputs, int kVectors, bool kPairs>
 HWY_NOINLINE void ComputeTile(const Gradient& g, int64_t output) {
   const D d;
   const DenseBackwardWeightsArgs& args = *g.args;
-  const int32_t shards = args.subtree.shards;
+  const int32_t leaves = kPairs ? args.subtree.shards / 2 : args.subtree.shards;
   HWY_ALIGN float levels[kMaxLevels][kInputs * kVectors * kLanes];
   Sums<kInputs, kVectors> sum;
-  for (int32_t leaf = 0; leaf < shards; ++leaf) {
-    SumShard(g, output, args.subtree.first_shard + leaf, sum);
+  for (int32_t leaf = 0; leaf < leaves; ++leaf) {
+    if constexpr (kPairs) {
+      SumTwo(g, output, args.subtree.first_shard + 2 * leaf, sum);
+    } else {
+      SumShard(g, output, args.subtree.first_shard + leaf, sum);
+    }
     // A leaf completes as many subtrees as its index has low ones.
     int level = 0;
     for (; (leaf >> level) & 1; ++level) {
@@ -146,7 +220,7 @@ HWY_NOINLINE void ComputeTile(const Gradient& g, int64_t output) {
         }
       }
     }
-    if (leaf + 1 == shards) break;
+    if (leaf + 1 == leaves) break;
     LOCKSTEP_UNROLL
     for (int a = 0; a < kInputs; ++a) {
       LOCKSTEP_UNROLL
@@ -164,51 +238,61 @@ HWY_NOINLINE void ComputeTile(const Gradient& g, int64_t output) {
   }
 }
 
-template <int kInputs>
+template <int kInputs, bool kPairs>
 HWY_INLINE void ComputeInputs(const Gradient& g) {
-  const int64_t vectors = (g.args->outputs + kLanes - 1) / kLanes;
-  int64_t v = 0;
-  for (; v + kMaxVectors <= vectors; v += kMaxVectors)
-    ComputeTile<kInputs, kMaxVectors>(g, v * kLanes);
-  for (; kMaxVectors > 2 && v + 2 <= vectors; v += 2) ComputeTile<kInputs, 2>(g, v * kLanes);
-  for (; v < vectors; ++v) ComputeTile<kInputs, 1>(g, v * kLanes);
+  const int64_t end = HWY_MIN(g.panel.first + g.panel.width, g.args->outputs);
+  int64_t output = g.panel.first;
+  for (; output + (kMaxVectors - 1) * kLanes < end; output += kMaxVectors * kLanes)
+    ComputeTile<kInputs, kMaxVectors, kPairs>(g, output);
+  for (; kMaxVectors > 2 && output + kLanes < end; output += 2 * kLanes)
+    ComputeTile<kInputs, 2, kPairs>(g, output);
+  for (; output < end; output += kLanes) ComputeTile<kInputs, 1, kPairs>(g, output);
 }
 
-template <int kInputs>
-HWY_INLINE void ComputeWeights(const DenseBackwardWeightsArgs& args, int64_t input) {
-  ComputeInputs<kInputs>({.args = &args,
-                          .ones = nullptr,
-                          .input = input,
-                          .x_position = args.inputs * kBlockLanes,
-                          .x_lane = 1,
-                          .padded = Padded(args.outputs),
-                          .out = args.d_w + input * args.outputs});
+// Inputs [inputs) of a panel, kInputs at a time; returns the first that is left.
+template <int kInputs, bool kPairs>
+HWY_INLINE int64_t ComputeWeights(const DenseBackwardWeightsArgs& args, Panel panel,
+                                  UnitRange inputs) {
+  int64_t input = inputs.begin;
+  for (; input + kInputs <= inputs.end; input += kInputs) {
+    ComputeInputs<kInputs, kPairs>({.args = &args,
+                                    .ones = nullptr,
+                                    .input = input,
+                                    .x_position = args.inputs * kBlockLanes,
+                                    .x_lane = 1,
+                                    .panel = panel,
+                                    .out = args.d_w + input * args.outputs});
+  }
+  return input;
 }
 
 // fma(1, d_y, sum) is sum + d_y.
-void ComputeBias(const DenseBackwardWeightsArgs& args) {
+void ComputeBias(const DenseBackwardWeightsArgs& args, Panel panel) {
   const float one = 1.0f;
-  ComputeInputs<1>({.args = &args,
-                    .ones = &one,
-                    .input = 0,
-                    .x_position = 0,
-                    .x_lane = 0,
-                    .padded = Padded(args.outputs),
-                    .out = args.d_b});
+  ComputeInputs<1, false>({.args = &args,
+                           .ones = &one,
+                           .input = 0,
+                           .x_position = 0,
+                           .x_lane = 0,
+                           .panel = panel,
+                           .out = args.d_b});
 }
 
 void BackwardWeightsImpl(const DenseBackwardWeightsArgs& args, UnitRange units) {
   const int64_t input_units = (args.inputs + kUnitInputs - 1) / kUnitInputs;
-  for (int64_t unit = units.begin; unit < units.end; ++unit) {
-    if (unit == input_units) {
-      ComputeBias(args);
-      continue;
+  const UnitRange inputs{units.begin * kUnitInputs, HWY_MIN(units.end * kUnitInputs, args.inputs)};
+  for (int64_t output = 0; output < args.outputs; output += kPanel) {
+    const Panel panel(args.outputs, output);
+    if (units.end > input_units) ComputeBias(args, panel);
+    UnitRange left = inputs;
+    if (args.subtree.shards > 1) {
+      left.begin = ComputeWeights<kMaxInputs / 2, true>(args, panel, left);
+      ComputeWeights<1, true>(args, panel, left);
+    } else {
+      left.begin = ComputeWeights<kMaxInputs, false>(args, panel, left);
+      left.begin = ComputeWeights<2, false>(args, panel, left);
+      ComputeWeights<1, false>(args, panel, left);
     }
-    int64_t input = unit * kUnitInputs;
-    const int64_t end = input + kUnitInputs < args.inputs ? input + kUnitInputs : args.inputs;
-    for (; input + kMaxInputs <= end; input += kMaxInputs) ComputeWeights<kMaxInputs>(args, input);
-    for (; input + 2 <= end; input += 2) ComputeWeights<2>(args, input);
-    for (; input < end; ++input) ComputeWeights<1>(args, input);
   }
 }
 
@@ -246,17 +330,23 @@ int64_t DenseTransposeGradientUnits(const DenseTransposeGradientArgs& args) {
 void DenseTransposeGradient(const DenseTransposeGradientArgs& args, UnitRange units) {
   LOCKSTEP_DCHECK(0 <= units.begin && units.end <= DenseTransposeGradientUnits(args));
   const int64_t padded = HWY_NAMESPACE::Padded(args.outputs);
-  const int64_t slot_floats = args.positions * padded;
+  const int64_t all_rows = args.slots.blocks * kBlockLanes * args.positions;
   for (int64_t unit = units.begin; unit < units.end; ++unit) {
     const int64_t call = unit / args.slots.blocks, block = unit % args.slots.blocks;
-    const float* d_y = args.calls[call].d_y + block * args.positions * args.outputs * kBlockLanes;
-    float* rows = args.d_y_rows + unit * kBlockLanes * slot_floats;
-    for (int64_t position = 0; position < args.positions; ++position, rows += padded) {
-      for (int64_t o = 0; o < padded; ++o) {
-        const bool real = o < args.outputs;
-        for (int lane = 0; lane < kBlockLanes; ++lane)
-          rows[lane * slot_floats + o] = real ? d_y[lane] : 0.0f;
-        if (real) d_y += kBlockLanes;
+    const float* const d_y =
+        args.calls[call].d_y + block * args.positions * args.outputs * kBlockLanes;
+    for (int64_t output = 0; output < args.outputs; output += HWY_NAMESPACE::kPanel) {
+      const HWY_NAMESPACE::Panel panel(args.outputs, output);
+      float* const rows = args.d_y_rows + all_rows * (call * padded + output) +
+                          block * kBlockLanes * args.positions * panel.width;
+      for (int64_t position = 0; position < args.positions; ++position) {
+        for (int64_t o = 0; o < panel.width; ++o) {
+          const bool real = output + o < args.outputs;
+          const float* const values = d_y + (position * args.outputs + output + o) * kBlockLanes;
+          for (int lane = 0; lane < kBlockLanes; ++lane) {
+            rows[(lane * args.positions + position) * panel.width + o] = real ? values[lane] : 0.0f;
+          }
+        }
       }
     }
   }
