@@ -52,13 +52,14 @@ struct SoftmaxBackwardArgs {
 int64_t SoftmaxBackwardUnits(const SoftmaxBackwardArgs& args);
 void SoftmaxBackward(const SoftmaxBackwardArgs& args, UnitRange units);
 
-// out[e] = ((in_0[e] + in_1[e]) + in_2[e]) + ... over `count` floats; out may equal in_0. Units:
-// blocks of 4,096 elements.
+// out[e] = ((in_0[e] + in_1[e]) + in_2[e]) + ... over `count` floats, and with `relu` that of it;
+// out may equal in_0. Units: blocks of 4,096 elements.
 struct AddArgs {
   int64_t count;
   const float* const* inputs;
   int32_t input_count;
   float* out;
+  bool relu = false;
 };
 int64_t AddUnits(const AddArgs& args);
 void Add(const AddArgs& args, UnitRange units);

@@ -122,7 +122,18 @@ void ReciprocalDeviations(const float* variance, float epsilon, int64_t count, f
   for (int64_t c = 0; c < count; ++c) r[c] = 1.0f / std::sqrt(variance[c] + epsilon);
 }
 
-// y = fma((x - mean) r, gamma, beta), what is absent left out.
+// y = fma(x_hat, gamma, beta), what is absent left out.
+HWY_INLINE V Scaled(V x_hat, const float* gamma, const float* beta, int64_t channel) {
+  const D d;
+  if (gamma != nullptr && beta != nullptr)
+    return hn::MulAdd(x_hat, hn::Set(d, gamma[channel]), hn::Set(d, beta[channel]));
+  if (gamma != nullptr) return hn::Mul(x_hat, hn::Set(d, gamma[channel]));
+  return beta != nullptr ? hn::Add(x_hat, hn::Set(d, beta[channel])) : x_hat;
+}
+
+// The ReLU's gradient where y is its input.
+HWY_INLINE V Masked(V y, V d_y) { return hn::IfThenZeroElse(hn::Le(y, hn::Zero(D())), d_y); }
+
 void ApplyImpl(const BatchNormApplyArgs& args, UnitRange units) {
   const D d;
   float r[kChunkChannels];
@@ -135,15 +146,9 @@ void ApplyImpl(const BatchNormApplyArgs& args, UnitRange units) {
         const int64_t offset = (unit * args.channels + channel) * kBlockLanes;
         const V deviation = hn::Set(d, r[c]);
         for (int lane = 0; lane < kBlockLanes; lane += kLanes) {
-          V y =
-              hn::Mul(Centered(hn::Load(d, args.x + offset + lane), args.mean[channel]), deviation);
-          if (args.gamma != nullptr && args.beta != nullptr) {
-            y = hn::MulAdd(y, hn::Set(d, args.gamma[channel]), hn::Set(d, args.beta[channel]));
-          } else if (args.gamma != nullptr) {
-            y = hn::Mul(y, hn::Set(d, args.gamma[channel]));
-          } else if (args.beta != nullptr) {
-            y = hn::Add(y, hn::Set(d, args.beta[channel]));
-          }
+          const V centered = Centered(hn::Load(d, args.x + offset + lane), args.mean[channel]);
+          V y = Scaled(hn::Mul(centered, deviation), args.gamma, args.beta, channel);
+          if (args.relu) y = Masked(y, y);
           hn::Store(y, d, args.y + offset + lane);
         }
       }
@@ -167,9 +172,12 @@ void SampleSums(const BatchNormSumsArgs& args, int64_t channel, const float* x, 
     LOCKSTEP_UNROLL
     for (int c = 0; c < kCount; ++c) {
       const int64_t offset = position * pixel + c * kBlockLanes;
-      const V gradient = hn::Load(d, d_y + offset);
       const V x_hat =
           hn::Mul(Centered(hn::Load(d, x + offset), args.mean[channel + c]), hn::Set(d, r[c]));
+      V gradient = hn::Load(d, d_y + offset);
+      if (args.relu) {
+        gradient = Masked(Scaled(x_hat, args.gamma, args.beta, channel + c), gradient);
+      }
       s1[c] = hn::Add(s1[c], gradient);
       s2[c] = hn::MulAdd(gradient, x_hat, s2[c]);
     }
@@ -229,7 +237,9 @@ void BackwardImpl(const BatchNormBackwardArgs& args, UnitRange units) {
           const V centered = Centered(hn::Load(d, args.x + offset + lane), args.mean[channel]);
           const V x_hat = hn::Mul(centered, hn::Set(d, r[c]));
           const V mean = hn::Mul(hn::MulAdd(x_hat, s2, s1), inverse_count);
-          V result = hn::Mul(factor, hn::Sub(hn::Load(d, args.d_y + offset + lane), mean));
+          V gradient = hn::Load(d, args.d_y + offset + lane);
+          if (args.relu) gradient = Masked(Scaled(x_hat, args.gamma, args.beta, channel), gradient);
+          V result = hn::Mul(factor, hn::Sub(gradient, mean));
           if (args.accumulate) result = hn::Add(hn::Load(d, d_x), result);
           hn::Store(result, d, d_x);
         }

@@ -28,7 +28,7 @@ int64_t BatchNormMomentsUnits(const BatchNormMomentsArgs& args);
 void BatchNormMoments(const BatchNormMomentsArgs& args, UnitRange units);
 
 // y = (x - mean) r gamma + beta with r = 1 / sqrt(variance + epsilon). gamma, beta may be null.
-// Units: block x position.
+// With `relu`: relu(y). Units: block x position.
 struct BatchNormApplyArgs {
   int64_t blocks, positions, channels;
   const float* x;
@@ -38,12 +38,14 @@ struct BatchNormApplyArgs {
   const float* beta;
   float epsilon;
   float* y;
+  bool relu = false;
 };
 int64_t BatchNormApplyUnits(const BatchNormApplyArgs& args);
 void BatchNormApply(const BatchNormApplyArgs& args, UnitRange units);
 
 // sums[c] = S1 = sum d_y, sums[C + c] = S2 = sum d_y x_hat of one subtree; per sample a chain over
-// positions, sample tree, shard tree. Units: channels.
+// positions, sample tree, shard tree. With `relu` behind it d_y is that of the ReLU's output, and
+// counts as +0 where y, made again from x, is not positive. Units: channels.
 struct BatchNormSumsArgs {
   int64_t positions, channels;
   SlotMap slots;
@@ -54,6 +56,9 @@ struct BatchNormSumsArgs {
   const float* variance;
   float epsilon;
   float* sums;  // [2][C]
+  bool relu = false;
+  const float* gamma = nullptr;  // these two with `relu` only, may be null
+  const float* beta = nullptr;
 };
 int64_t BatchNormSumsUnits(const BatchNormSumsArgs& args);
 void BatchNormSums(const BatchNormSumsArgs& args, UnitRange units);
@@ -72,6 +77,8 @@ struct BatchNormBackwardArgs {
   float epsilon;
   float* d_x;
   bool accumulate;
+  bool relu = false;  // as in BatchNormSums
+  const float* beta = nullptr;
 };
 int64_t BatchNormBackwardUnits(const BatchNormBackwardArgs& args);
 void BatchNormBackward(const BatchNormBackwardArgs& args, UnitRange units);

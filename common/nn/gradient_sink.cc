@@ -12,7 +12,7 @@ GradientSink::Target GradientSink::Write(StepBuilder& builder) {
     const Slice borrowed = gradient_;
     gradient_ = builder.AllocateActivation(elements_);
     owned_ = true;
-    if (accumulate) RecordAdd(builder, "gradient/copy", {borrowed}, gradient_, elements_);
+    if (accumulate) RecordAdd(builder, {"gradient/copy", {borrowed}, gradient_, elements_});
   }
   return {gradient_, accumulate};
 }
@@ -26,27 +26,27 @@ void GradientSink::Pass(StepBuilder& builder, Slice d) {
   const Slice before = gradient_;
   if (!owned_) gradient_ = builder.AllocateActivation(elements_);
   owned_ = true;
-  RecordAdd(builder, "gradient/add", {before, d}, gradient_, elements_);
+  RecordAdd(builder, {"gradient/add", {before, d}, gradient_, elements_});
 }
 
-void RecordAdd(StepBuilder& builder, const std::string& label, const std::vector<Slice>& inputs,
-               Slice out, int64_t elements) {
-  const int64_t count = elements * kernels::kBlockLanes * builder.geometry().blocks;
-  const double bytes = 4.0 * static_cast<double>(count) * static_cast<double>(inputs.size() + 1);
-  builder.Call({.label = label,
-                .flops = static_cast<double>(count) * static_cast<double>(inputs.size() - 1),
-                .bytes = bytes,
-                .checked = out,
-                .features = elements},
+void RecordAdd(StepBuilder& builder, const Addition& addition) {
+  const int64_t count = addition.elements * kernels::kBlockLanes * builder.geometry().blocks;
+  const auto inputs = static_cast<double>(addition.inputs.size());
+  builder.Call({.label = addition.label,
+                .flops = static_cast<double>(count) * (inputs - 1),
+                .bytes = 4.0 * static_cast<double>(count) * (inputs + 1),
+                .checked = addition.out,
+                .features = addition.elements},
                [=](const Binder& at) {
                  std::vector<const float*> sources;
-                 for (const Slice& input : inputs) sources.push_back(at.At(input));
-                 float* const target = at.At(out);
-                 auto args = [=](const std::vector<const float*>& list) {
+                 for (const Slice& input : addition.inputs) sources.push_back(at.At(input));
+                 const auto args = [=, out = at.At(addition.out),
+                                    relu = addition.relu](const std::vector<const float*>& list) {
                    return kernels::AddArgs{.count = count,
                                            .inputs = list.data(),
                                            .input_count = static_cast<int32_t>(list.size()),
-                                           .out = target};
+                                           .out = out,
+                                           .relu = relu};
                  };
                  return BoundCall{kernels::AddUnits(args(sources)),
                                   [sources, args](kernels::UnitRange range) {

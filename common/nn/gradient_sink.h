@@ -36,9 +36,15 @@ class GradientSink {
   Slice gradient_;
 };
 
-// Records out = in_0 + in_1 + ...; one input is a copy. `elements` of one sample.
-void RecordAdd(StepBuilder& builder, const std::string& label, const std::vector<Slice>& inputs,
-               Slice out, int64_t elements);
+// Records out = in_0 + in_1 + ..., or relu of it; one input is a copy.
+struct Addition {
+  std::string label;
+  std::vector<Slice> inputs;
+  Slice out;
+  int64_t elements;  // of one sample
+  bool relu = false;
+};
+void RecordAdd(StepBuilder& builder, const Addition& addition);
 
 }  // namespace lockstep
 

@@ -120,7 +120,7 @@ ProgramPhase RecordCoder(ProgramContext& context) {
       {.d_outputs = context.RecordLosses(builder, kDecoder, images, true), .want_inputs = true});
   const int64_t elements = coder.tensors()[coder.outputs()[0]].shape.elements();
   const Slice sum = builder.AllocateActivation(elements);
-  RecordAdd(builder, "codes/gradient", {d_codes, through_images[0]}, sum, elements);
+  RecordAdd(builder, {"codes/gradient", {d_codes, through_images[0]}, sum, elements});
   context.RecordBackward(builder, kCoder, codes, {sum});
   return phase;
 }

@@ -1,7 +1,7 @@
 // BatchNormalization over the channels, statistics over the global batch: the moments of each
 // subtree are merged along the shard tree by a collective inside the plan, so they do not depend on
 // the number of workers. gamma, beta, moving_mean, moving_variance [C]; docs/NUMERICS.md#5-layers
-// (Ioffe & Szegedy 2015; biased variance as Keras 3).
+// (Ioffe & Szegedy 2015; biased variance as Keras 3). A ReLU behind it becomes part of its passes.
 #include <algorithm>
 
 #include "common/kernels/batch_norm.h"
@@ -52,6 +52,16 @@ class BatchNormalization final : public Layer {
     flops_ = 8.0 * static_cast<double>(input.elements());
   }
 
+  std::unique_ptr<Layer> Absorb(const Absorbable& next) const override {
+    if (relu_ || next.kind != Absorbable::Kind::kActivation ||
+        next.activation != ActivationKind::kRelu) {
+      return nullptr;
+    }
+    auto both = std::make_unique<BatchNormalization>(*this);
+    both->relu_ = true;
+    return both;
+  }
+
   void Forward(StepBuilder& builder, LayerCall& call) const override {
     call.output = builder.AllocateActivation(output_shape_.elements());
     const Slice moving_mean = call.variables[Gammas()];
@@ -93,7 +103,8 @@ class BatchNormalization final : public Layer {
     if (!d_inputs[0]->wanted()) return;
     const GradientSink::Target target = d_inputs[0]->Write(builder);
     builder.Call(Info(builder, call, "/backward", target.slice, 16.0),
-                 [=, this, &builder, x = call.inputs[0], gamma = Gamma(call)](const Binder& at) {
+                 [=, this, &builder, x = call.inputs[0], gamma = Gamma(call),
+                  beta = Beta(call)](const Binder& at) {
                    const kernels::BatchNormBackwardArgs args{.blocks = builder.geometry().blocks,
                                                              .positions = positions_,
                                                              .channels = channels_,
@@ -106,7 +117,9 @@ class BatchNormalization final : public Layer {
                                                              .count = at.At<double>(count),
                                                              .epsilon = epsilon_,
                                                              .d_x = at.At(target.slice),
-                                                             .accumulate = target.accumulate};
+                                                             .accumulate = target.accumulate,
+                                                             .relu = relu_,
+                                                             .beta = at.At(beta)};
                    return BindKernel(&kernels::BatchNormBackward, args,
                                      kernels::BatchNormBackwardUnits(args));
                  });
@@ -189,18 +202,26 @@ class BatchNormalization final : public Layer {
     const Slice partials = builder.Allocate(std::max<int64_t>(subtrees, 1) * bytes);
     for (int64_t t = 0; t < subtrees; ++t) {
       const Slice partial{partials.buffer, t * bytes};
-      builder.Call(Info(builder, call, "/sums", {}, 8.0),
-                   [=, this, &builder, x = call.inputs[0], mean = call.saved[0],
-                    variance = call.saved[1]](const Binder& at) {
-                     const kernels::BatchNormSumsArgs args{
-                         positions_,        channels_,
-                         builder.Slots(at), builder.geometry().subtrees[static_cast<size_t>(t)],
-                         at.At(x),          at.At(d_output),
-                         at.At(mean),       at.At(variance),
-                         epsilon_,          at.At(partial)};
-                     return BindKernel(&kernels::BatchNormSums, args,
-                                       kernels::BatchNormSumsUnits(args));
-                   });
+      builder.Call(
+          Info(builder, call, "/sums", {}, 8.0),
+          [=, this, &builder, x = call.inputs[0], mean = call.saved[0], variance = call.saved[1],
+           gamma = Gamma(call), beta = Beta(call)](const Binder& at) {
+            const kernels::BatchNormSumsArgs args{
+                positions_,
+                channels_,
+                builder.Slots(at),
+                builder.geometry().subtrees[static_cast<size_t>(t)],
+                at.At(x),
+                at.At(d_output),
+                at.At(mean),
+                at.At(variance),
+                epsilon_,
+                at.At(partial),
+                relu_,
+                at.At(gamma),
+                at.At(beta)};
+            return BindKernel(&kernels::BatchNormSums, args, kernels::BatchNormSumsUnits(args));
+          });
     }
     const Slice result = builder.Allocate(bytes);
     builder.Collective({call.label + "/sum_gradients", CollectiveKind::kSumFloats, 2 * channels_,
@@ -212,9 +233,17 @@ class BatchNormalization final : public Layer {
     builder.Call(Info(builder, call, "/forward", call.output, 8.0),
                  [=, this, &builder, x = call.inputs[0], y = call.output, gamma = Gamma(call),
                   beta = Beta(call)](const Binder& at) {
-                   const kernels::BatchNormApplyArgs args{
-                       builder.geometry().blocks, positions_,   channels_,   at.At(x), at.At(mean),
-                       at.At(variance),           at.At(gamma), at.At(beta), epsilon_, at.At(y)};
+                   const kernels::BatchNormApplyArgs args{builder.geometry().blocks,
+                                                          positions_,
+                                                          channels_,
+                                                          at.At(x),
+                                                          at.At(mean),
+                                                          at.At(variance),
+                                                          at.At(gamma),
+                                                          at.At(beta),
+                                                          epsilon_,
+                                                          at.At(y),
+                                                          relu_};
                    return BindKernel(&kernels::BatchNormApply, args,
                                      kernels::BatchNormApplyUnits(args));
                  });
@@ -225,6 +254,11 @@ class BatchNormalization final : public Layer {
   void RecordFrozenBackward(StepBuilder& builder, const LayerCall& call, Slice d_output,
                             GradientSink& d_input) const {
     if (!d_input.wanted()) return;
+    const ActivationUse use{.label = call.label + "/activation",
+                            .kind = relu_ ? ActivationKind::kRelu : ActivationKind::kLinear,
+                            .positions = positions_,
+                            .features = channels_};
+    const Slice d_y = GradientBeforeActivation(builder, use, call.output, d_output);
     const Slice zero = builder.Allocate(channels_ * kFloatBytes);
     builder.Call({.label = call.label + "/zero_mean"}, [=, this](const Binder& at) {
       float* const mean = at.At(zero);
@@ -232,15 +266,15 @@ class BatchNormalization final : public Layer {
                        [=, this](kernels::UnitRange) { std::fill(mean, mean + channels_, 0.0f); }};
     });
     const Slice d_x = builder.AllocateActivation(output_shape_.elements());
-    builder.Call(
-        Info(builder, call, "/backward", d_x, 8.0),
-        [=, this, &builder, variance = call.variables[Gammas() + 1],
-         gamma = Gamma(call)](const Binder& at) {
-          const kernels::BatchNormApplyArgs args{
-              builder.geometry().blocks, positions_,   channels_, at.At(d_output), at.At(zero),
-              at.At(variance),           at.At(gamma), nullptr,   epsilon_,        at.At(d_x)};
-          return BindKernel(&kernels::BatchNormApply, args, kernels::BatchNormApplyUnits(args));
-        });
+    builder.Call(Info(builder, call, "/backward", d_x, 8.0),
+                 [=, this, &builder, variance = call.variables[Gammas() + 1],
+                  gamma = Gamma(call)](const Binder& at) {
+                   const kernels::BatchNormApplyArgs args{
+                       builder.geometry().blocks, positions_,   channels_, at.At(d_y), at.At(zero),
+                       at.At(variance),           at.At(gamma), nullptr,   epsilon_,   at.At(d_x)};
+                   return BindKernel(&kernels::BatchNormApply, args,
+                                     kernels::BatchNormApplyUnits(args));
+                 });
     d_input.Pass(builder, d_x);
   }
 
@@ -250,6 +284,7 @@ class BatchNormalization final : public Layer {
   bool center_;
   float momentum_;
   float epsilon_;
+  bool relu_ = false;  // behind it
 };
 
 absl::StatusOr<std::unique_ptr<Layer>> Make(const Options& options,

@@ -93,8 +93,8 @@ TEST(RecordAdd, AddsFromTheFirstInputOnAndCopiesOne) {
   for (int k = 0; k < 3; ++k) inputs.push_back(builder.AllocateActivation(kElements));
   const Slice sum = builder.AllocateActivation(kElements);
   const Slice copy = builder.AllocateActivation(kElements);
-  RecordAdd(builder, "sum", inputs, sum, kElements);
-  RecordAdd(builder, "copy", {inputs[1]}, copy, kElements);
+  RecordAdd(builder, {"sum", inputs, sum, kElements});
+  RecordAdd(builder, {"copy", {inputs[1]}, copy, kElements});
 
   RecordedRun run(builder);
   run.Fill(inputs[0], All(1e8f));
