@@ -33,22 +33,6 @@ void ForwardImpl(const ActivationForwardArgs& args, UnitRange units) {
   ForFlat(args.count, units, ForwardBody{args});
 }
 
-template <class Tag, class Vector = hn::Vec<Tag>>
-HWY_INLINE Vector Derivative(Tag d, Activation activation, Vector y, Vector d_y) {
-  const Vector one = hn::Set(d, 1.0f);
-  switch (activation) {
-    case Activation::kLinear:
-      break;
-    case Activation::kRelu:
-      return hn::IfThenZeroElse(hn::Le(y, hn::Zero(d)), d_y);
-    case Activation::kSigmoid:
-      return hn::Mul(d_y, hn::Mul(y, hn::Sub(one, y)));
-    case Activation::kTanh:
-      return hn::Mul(d_y, hn::NegMulAdd(y, y, one));
-  }
-  return d_y;
-}
-
 struct BackwardBody {
   const ActivationBackwardArgs& args;
   template <class Tag>

@@ -30,10 +30,44 @@
 #include "hwy/highway.h"
 
 #include "common/kernels/activation.h"
+#include "common/kernels/unroll.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::kernels {
 namespace HWY_NAMESPACE {
+
+// The parts of exp: p = e^r, and n as the low bits of `shifted`. Of several vectors at once,
+// operation by operation: one alone is a chain of latencies.
+template <int kCount, class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
+HWY_INLINE void ExpParts(D d, const V (&x)[kCount], V (&p)[kCount], V (&shifted)[kCount]) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  // The addition of 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  const V magic = hn::Set(d, 0x1.8p23f);
+  V r[kCount];
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) shifted[k] = hn::MulAdd(x[k], hn::Set(d, 0x1.715476p+0f), magic);
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) p[k] = hn::Sub(shifted[k], magic);
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) r[k] = hn::NegMulAdd(p[k], hn::Set(d, 0.693359375f), x[k]);
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) r[k] = hn::NegMulAdd(p[k], hn::Set(d, -2.12194440e-4f), r[k]);
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k)
+    p[k] = hn::MulAdd(hn::Set(d, 1.9875691500e-4f), r[k], hn::Set(d, 1.3981999507e-3f));
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) p[k] = hn::MulAdd(p[k], r[k], hn::Set(d, 8.3334519073e-3f));
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) p[k] = hn::MulAdd(p[k], r[k], hn::Set(d, 4.1665795894e-2f));
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) p[k] = hn::MulAdd(p[k], r[k], hn::Set(d, 1.6666665459e-1f));
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) p[k] = hn::MulAdd(p[k], r[k], hn::Set(d, 5.0000001201e-1f));
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) p[k] = hn::MulAdd(p[k], hn::Mul(r[k], r[k]), r[k]);
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) p[k] = hn::Add(p[k], hn::Set(d, 1.0f));
+}
 
 template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
 HWY_INLINE V Exp(D d, V x) {
@@ -42,26 +76,15 @@ HWY_INLINE V Exp(D d, V x) {
   // A NaN is neither below nor above and passes.
   x = hn::IfThenElse(hn::Lt(x, hn::Set(d, -104.0f)), hn::Set(d, -104.0f), x);
   x = hn::IfThenElse(hn::Gt(x, hn::Set(d, 89.0f)), hn::Set(d, 89.0f), x);
-  // The addition of 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-  const V magic = hn::Set(d, 0x1.8p23f);
-  const V shifted = hn::MulAdd(x, hn::Set(d, 0x1.715476p+0f), magic);
-  const V n = hn::Sub(shifted, magic);
-  V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
-  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
-  V p = hn::Set(d, 1.9875691500e-4f);
-  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
-  p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
+  V in[1] = {x}, p[1], shifted[1];
+  ExpParts(d, in, p, shifted);
   // Two factors, since 2^n alone may be denormal or overflow; only the second product rounds.
-  const auto exponent = hn::Sub(hn::BitCast(di, shifted), hn::Set(di, 0x4B400000));
+  const auto exponent = hn::Sub(hn::BitCast(di, shifted[0]), hn::Set(di, 0x4B400000));
   const auto half = hn::ShiftRight<1>(exponent);
   const auto bias = hn::Set(di, 127);
   const V scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, bias)));
   const V rest = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(exponent, half), bias)));
-  const V result = hn::Mul(hn::Mul(p, scale), rest);
+  const V result = hn::Mul(hn::Mul(p[0], scale), rest);
   return hn::IfThenElse(hn::Eq(x, x), result, x);
 }
 
@@ -113,28 +136,85 @@ HWY_INLINE V Log1p(D d, V x) {
   return hn::IfThenElse(hn::Eq(u, one), x, hn::IfThenElse(edge, log, result));
 }
 
+// In place. exp's argument is not positive, so one of its bounds suffices, and 2^(n + 64) 2^-64 are
+// factors of which only the second product rounds.
+template <int kCount, class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
+HWY_INLINE void Sigmoids(D d, V (&x)[kCount]) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::RebindToSigned<D> di;
+  const V one = hn::Set(d, 1.0f), least = hn::Set(d, -104.0f);
+  const auto bias = hn::Set(di, (64 + 127) << 23);
+  V minus[kCount], e[kCount], shifted[kCount];
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) minus[k] = hn::Or(x[k], hn::Set(d, -0.0f));
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k)
+    minus[k] = hn::IfThenElse(hn::Lt(minus[k], least), least, minus[k]);
+  ExpParts(d, minus, e, shifted);
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) {
+    const auto power = hn::Add(hn::ShiftLeft<23>(hn::BitCast(di, shifted[k])), bias);
+    e[k] = hn::Mul(hn::Mul(e[k], hn::BitCast(d, power)), hn::Set(d, 0x1p-64f));
+  }
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) {
+    x[k] = hn::Div(hn::IfThenElse(hn::Lt(x[k], hn::Zero(d)), e[k], one), hn::Add(one, e[k]));
+  }
+}
+
 template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
 HWY_INLINE V Sigmoid(D d, V x) {
+  V result[1] = {x};
+  Sigmoids(d, result);
+  return result[0];
+}
+
+// In place. exp's argument is 1.25 or more where its value is used, and from 18.1 on the result is
+// 1: bounded by 44, n only adds to the exponent. A NaN passes through the polynomial.
+template <int kCount, class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
+HWY_INLINE void Tanhs(D d, V (&x)[kCount]) {
   namespace hn = hwy::HWY_NAMESPACE;
-  const V one = hn::Set(d, 1.0f);
-  const V e = Exp(d, hn::Neg(hn::Abs(x)));
-  return hn::Div(hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, one), hn::Add(one, e));
+  const hn::RebindToSigned<D> di;
+  const V one = hn::Set(d, 1.0f), most = hn::Set(d, 44.0f);
+  V twice[kCount], e[kCount], p[kCount];
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) twice[k] = hn::Abs(x[k]);
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) twice[k] = hn::Add(twice[k], twice[k]);
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k)
+    twice[k] = hn::IfThenElse(hn::Gt(twice[k], most), most, twice[k]);
+  ExpParts(d, twice, e, p);
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) {
+    const auto n = hn::ShiftLeft<23>(hn::BitCast(di, p[k]));
+    e[k] = hn::BitCast(d, hn::Add(hn::BitCast(di, e[k]), n));
+  }
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k)
+    e[k] = hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(e[k], one)));
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) {
+    const V z = hn::Mul(x[k], x[k]);
+    p[k] = hn::MulAdd(hn::Set(d, -5.70498872745e-3f), z, hn::Set(d, 2.06390887954e-2f));
+    p[k] = hn::MulAdd(p[k], z, hn::Set(d, -5.37397155531e-2f));
+    p[k] = hn::MulAdd(p[k], z, hn::Set(d, 1.33314422036e-1f));
+    p[k] = hn::MulAdd(p[k], z, hn::Set(d, -3.33332819422e-1f));
+    p[k] = hn::Mul(p[k], z);
+  }
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) {
+    const V a = hn::Abs(x[k]);
+    const V small = hn::MulAdd(p[k], a, a);
+    x[k] = hn::CopySign(hn::IfThenElse(hn::Ge(a, hn::Set(d, 0.625f)), e[k], small), x[k]);
+  }
 }
 
 template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
 HWY_INLINE V Tanh(D d, V x) {
-  namespace hn = hwy::HWY_NAMESPACE;
-  const V one = hn::Set(d, 1.0f);
-  const V a = hn::Abs(x);
-  const V z = hn::Mul(a, a);
-  V p = hn::Set(d, -5.70498872745e-3f);
-  p = hn::MulAdd(p, z, hn::Set(d, 2.06390887954e-2f));
-  p = hn::MulAdd(p, z, hn::Set(d, -5.37397155531e-2f));
-  p = hn::MulAdd(p, z, hn::Set(d, 1.33314422036e-1f));
-  p = hn::MulAdd(p, z, hn::Set(d, -3.33332819422e-1f));
-  const V small = hn::MulAdd(hn::Mul(p, z), a, a);
-  const V large = hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(Exp(d, hn::Add(a, a)), one)));
-  return hn::CopySign(hn::IfThenElse(hn::Lt(a, hn::Set(d, 0.625f)), small, large), x);
+  V result[1] = {x};
+  Tanhs(d, result);
+  return result[0];
 }
 
 // x > 0 or NaN: x; else +0.
@@ -157,6 +237,24 @@ HWY_INLINE V Activate(D d, Activation activation, V x) {
       return Tanh(d, x);
   }
   return x;
+}
+
+// d_y act'(x) from the output y.
+template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
+HWY_INLINE V Derivative(D d, Activation activation, V y, V d_y) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const V one = hn::Set(d, 1.0f);
+  switch (activation) {
+    case Activation::kLinear:
+      break;
+    case Activation::kRelu:
+      return hn::IfThenZeroElse(hn::Le(y, hn::Zero(d)), d_y);
+    case Activation::kSigmoid:
+      return hn::Mul(d_y, hn::Mul(y, hn::Sub(one, y)));
+    case Activation::kTanh:
+      return hn::Mul(d_y, hn::NegMulAdd(y, y, one));
+  }
+  return d_y;
 }
 
 // What is stored of optimizer state and elsewhere where denormals would pile up: |x| < 2^-126
