@@ -238,6 +238,31 @@ void FillOrthogonal(const Options& options, const Shape& shape, const VariableKe
   }
 }
 
+// --- an LSTM's bias: the gates i, f, c, o side by side in the last dimension ---
+
+constexpr OptionDoc kForgetOptions[] = {
+    {.name = "initializer",
+     .type = OptionType::kNode,
+     .fallback = "zeros",
+     .help = "of the other gates"},
+};
+
+absl::Status CheckForgetBias(const Options& options, const Shape& shape) {
+  if (shape.ndim() >= 1 && shape.back() % 4 == 0) {
+    return CheckInitializer(options.GetNode("initializer"), shape);
+  }
+  return absl::InvalidArgumentError(absl::StrCat("needs the biases of four gates, not a variable ",
+                                                 shape.ToString(), "; use another one"));
+}
+void FillForgetBias(const Options& options, const Shape& shape, const VariableKey& key,
+                    absl::Span<float> out) {
+  Initialize(options.GetNode("initializer"), shape, key, out);
+  const auto gates = static_cast<size_t>(shape.back());
+  for (size_t e = 0; e < out.size(); ++e) {
+    if (e % gates / (gates / 4) == 1) out[e] = 1.0f;
+  }
+}
+
 constexpr InitializerDef kDefs[] = {
     {"constant", "one value", kConstantOptions, &AnyShape, &FillConstant},
     {"glorot_normal",
@@ -265,6 +290,8 @@ constexpr InitializerDef kDefs[] = {
     {"random_uniform", "uniform", kUniformOptions, &CheckUniform, &FillRandomUniform},
     {"truncated_normal", "normal, cut at two deviations", kNormalOptions, &AnyShape,
      &FillTruncatedNormal},
+    {"unit_forget_bias", "of an LSTM: 1 for its forget gates", kForgetOptions, &CheckForgetBias,
+     &FillForgetBias},
     {"variance_scaling", "scaled by the fan of the variable", kScalingOptions, &AnyShape,
      &FillVarianceScaling},
     {"zeros", "0", {}, &AnyShape, &FillZeros},

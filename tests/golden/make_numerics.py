@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import layers as ly
+import lstm
 import numerics as nx
 from tiny_job import JOB, TinyJob, flat, images, labels, nest
 
@@ -164,6 +165,8 @@ def initializers() -> list:
         ("variance_scaling", {"mode": "fan_avg", "distribution": "uniform"}, (2, 3, 2)),
         ("orthogonal", {}, (5, 3)), ("orthogonal", {"gain": 1.4}, (3, 5)),
         ("orthogonal", {}, (4, 4)), ("orthogonal", {}, (2, 2, 3, 4)), ("orthogonal", {}, (1, 6)),
+        ("unit_forget_bias", {}, (12,)),
+        ("unit_forget_bias", {"initializer": "random_normal"}, (20,)),
     ]  # fmt: skip
     return [
         {
@@ -262,6 +265,41 @@ def denses() -> list:
             "y": floats([ly.dense(sample, w, b) for sample in x[0]]),
             "d_x": floats([ly.dense_backward_data(sample, w) for sample in d_y[0]]),
             "d_w": floats(d_w), "d_b": floats(d_b),
+        })  # fmt: skip
+    return cases
+
+
+def lstms() -> list:
+    """Sequences and last outputs, from both ends, several shards and calls; tails of gates."""
+    v, cases = Values(16), []
+    for positions, inputs, units, sequences, backwards, calls, bias, c, counts in (
+        (4, 3, 2, True, False, 1, True, 2, [2, 2, 1, 0]),
+        (3, 5, 7, False, False, 1, True, 3, [3]),
+        (3, 2, 5, True, True, 2, False, 2, [2, 1, 0, 0]),
+        (2, 1, 1, False, True, 1, True, 1, [1, 1]),
+        (6, 2, 3, True, False, 1, True, 2, [2]),
+    ):
+        n, gates = sum(counts), 4 * units
+        x = [v(n, positions, inputs) for _ in range(calls)]
+        steps = positions if sequences else 1
+        d_y = [v(n, steps, units) for _ in range(calls)]
+        layer = lstm.Lstm(v(inputs, gates), v(units, gates), v(gates) if bias else None, backwards)
+        if positions == 6:  # i nearly closed: states and gradients on both sides of 2^-126
+            layer.b = [nx.f32(b - (85.0, 2.0, 0.0, 0.0)[j // units])
+                       for j, b in enumerate(layer.b)]  # fmt: skip
+        missing = [None] * (positions - steps)
+        result = lstm.gradients(
+            layer, [(a, [missing + sample for sample in d]) for a, d in zip(x, d_y)], counts
+        )
+        y = [layer.forward(sample)[positions - steps :] for sample in x[0]]
+        cases.append({
+            "positions": positions, "inputs": inputs, "units": units,
+            "sequences": int(sequences), "backwards": int(backwards), "calls": calls,
+            "shard_positions": c, "counts": integers(counts),
+            "x": floats(x), "w": floats(layer.w), "u": floats(layer.u), "b": floats(layer.b or []),
+            "d_y": floats(d_y), "y": floats(y), "d_gates": floats(result.d_z[0]),
+            "d_x": floats(result.d_x[0]), "d_w": floats(result.d_w), "d_u": floats(result.d_u),
+            "d_b": floats(result.d_b),
         })  # fmt: skip
     return cases
 
@@ -519,7 +557,7 @@ def document() -> str:
         "numerics_version": 1, "reductions": reductions(), "shards": shards(),
         "random": random_numbers(), "initializers": initializers(), "functions": functions(),
         "activations": activations(), "softmax": softmaxes(), "dense": denses(),
-        "conv2d": conv2ds(), "pooling": poolings(), "batch_norm": batch_norms(),
+        "lstm": lstms(), "conv2d": conv2ds(), "pooling": poolings(), "batch_norm": batch_norms(),
         "dropout": dropouts(), "decode": decodes(), "losses": losses(), "weights": weights(),
         "optimizers": optimizers(), "alphas": alphas(), "hash": hashes(),
     }  # fmt: skip

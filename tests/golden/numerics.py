@@ -428,6 +428,9 @@ def initialize(
             return [f32(truncated_normal(word) * deviation + mean) for word in words]
         case "orthogonal":
             return orthogonal(words, shape, options.get("gain", 1.0))
+        case "unit_forget_bias":
+            others = initialize(options.get("initializer", "zeros"), shape, seed, variable)
+            return [1.0 if 4 * e // shape[-1] % 4 == 1 else v for e, v in enumerate(others)]
     defaults = {"scale": 1.0, "mode": "fan_in", "distribution": "truncated_normal"}
     return variance_scaling(words, shape, **(defaults | SCALED.get(name, options)))
 

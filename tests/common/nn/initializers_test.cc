@@ -72,6 +72,8 @@ TEST(Initializers, FillConstants) {
   EXPECT_THAT(Filled(NodeOf("ones"), Shape{3}), Each(1.0f));
   EXPECT_THAT(Filled(NodeOf("constant", "{value: 0.1}"), Shape{3}), Each(0.1f));
   EXPECT_THAT(Filled(NodeOf("identity", "{gain: 2}"), Shape{2, 3}), ElementsAre(2, 0, 0, 0, 2, 0));
+  EXPECT_THAT(Filled(NodeOf("unit_forget_bias", "{initializer: {constant: {value: 3}}}"), Shape{8}),
+              ElementsAre(3, 3, 1, 1, 3, 3, 3, 3));
 }
 
 // fma(u, b - a, a) on the words of Philox.
