@@ -12,10 +12,15 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 echo "# Benches of $(date +%F), commit $(git rev-parse --short HEAD)"
 echo
-echo '## `bench_step examples/fashion_mnist_cnn.yaml`'
-echo
-"$bin/bench/bench_step" examples/fashion_mnist_cnn.yaml
-echo
+bench_step() {
+  echo "## \`bench_step $*\`"
+  echo
+  "$bin/bench/bench_step" "$@"
+  echo
+}
+bench_step --calls --batch 16,32,64,128,256 examples/fashion_mnist_*.yaml
+bench_step --workers 2 --batch 64,256 examples/fashion_mnist_*.yaml
+bench_step --threads 2 --batch 32,128 examples/fashion_mnist_*.yaml
 echo '## `mpirun -np 2 bench_tree_sum`'
 echo
 mpirun -np 2 --bind-to core --mca btl vader,self "$bin/bench/bench_tree_sum"
