@@ -3,6 +3,8 @@
 // (docs/NUMERICS.md#5-layers).
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -190,6 +192,29 @@ TEST(BatchNormalizationLayer, ComputesInTrainingAsInEvaluationWhenItIsNotTrainab
   ASSERT_OK_AND_ASSIGN(const ModelOutcome trained, probe.Run(point, Pass::kTrain, {}));
 
   EXPECT_TRUE(SameBits(trained.outputs, evaluated.outputs));
+}
+
+// --- zero padding ---
+
+TEST(ZeroPadding2dLayer, TakesKerasThreeFormsOfPaddingAndNoOther) {
+  const auto with_padding = [](absl::string_view padding) {
+    return ModelProbe::Create(
+        absl::StrCat("{input_shape: [1, 1, 1], layers: [{zero_padding2d: {padding: ", padding,
+                     "}}]}"),
+        kBatch);
+  };
+
+  for (const auto& [padding, width] : std::map<std::string, size_t>{
+           {"0", 1}, {"2", 25}, {"[1, 2]", 15}, {"[[1, 0], [0, 3]]", 8}}) {
+    ASSERT_OK_AND_ASSIGN(const ModelProbe probe, with_padding(padding));
+    const ModelPoint point = probe.RandomPoint(1);
+    ASSERT_OK_AND_ASSIGN(const ModelOutcome outcome, probe.Run(point, Pass::kEvaluate, {}));
+    EXPECT_EQ(outcome.outputs[0].size(), width * point.inputs[0].size()) << padding;
+  }
+  for (const char* padding : {"-1", "same", "[1]", "[1, -2]", "[[1, 2, 3], 1]", "1.5"}) {
+    EXPECT_THAT(with_padding(padding), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                ::testing::HasSubstr("give counts of cells")));
+  }
 }
 
 // --- the order of a shared layer's gradients ---
