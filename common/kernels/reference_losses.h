@@ -53,6 +53,24 @@ ReferenceLoss<T> ReferenceCrossEntropyLogits(const std::vector<T>& x, const std:
   return result;
 }
 
+// The same for a one-hot `t`: only the label's logit is read beside the sum, so that infinities in
+// others do no harm.
+template <class T>
+ReferenceLoss<T> ReferenceSparseCrossEntropyLogits(const std::vector<T>& x, const std::vector<T>& t,
+                                                   T seed) {
+  const T max = ReferenceMax(x);
+  std::vector<T> e;
+  T picked = 0;
+  for (size_t k = 0; k < x.size(); ++k) {
+    e.push_back(ReferenceExp(x[k] - max));
+    if (t[k] != T{0}) picked = x[k] - max;
+  }
+  const T total = ReferenceLaneChains(e);
+  ReferenceLoss<T> result{ReferenceLog(total) - picked, {}};
+  for (size_t k = 0; k < x.size(); ++k) result.d_x.push_back((e[k] / total - t[k]) * seed);
+  return result;
+}
+
 template <class T>
 struct ReferenceClipped {
   T value;
