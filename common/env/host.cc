@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <system_error>
 
 #include "absl/strings/ascii.h"
@@ -16,14 +18,29 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
+#include "common/env/cpu_quota.h"
 #include "common/env/proc_file.h"
 
 namespace lockstep {
 
-int UsableCores() {
+namespace {
+
+int AllowedCores() {
   cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
-  return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) return CPU_COUNT(&allowed);
+  return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+}  // namespace
+
+int UsableCores() {
+  const int cores = std::max(1, AllowedCores());
+  const absl::StatusOr<std::string> own = ReadProcFile("/proc/self/cgroup");
+  const std::optional<double> quota =
+      own.ok() ? CpuQuota(*own, "/sys/fs/cgroup") : std::optional<double>();
+  // A part of a core is worth a thread: two threads on one and a half cores do more than one.
+  if (!quota.has_value() || *quota >= cores) return cores;
+  return std::max(1, static_cast<int>(std::ceil(*quota)));
 }
 
 bool CanReadMemoryOfPeers() {

@@ -11,7 +11,8 @@
 
 namespace lockstep {
 
-// Hardware threads in this process's affinity mask; at least 1.
+// Hardware threads that this process may keep busy: those of its affinity mask (mpirun's binding),
+// no more than the quota of its cgroups, rounded up; at least 1.
 int UsableCores();
 
 // Whether processes of one user may read each other's memory: no Yama restriction, and no filter on

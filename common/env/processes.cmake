@@ -2,6 +2,7 @@ lockstep_library(
   NAME common_processes
   HDRS attempt_environment.h
        clock.h
+       cpu_quota.h
        fifo.h
        host.h
        proc_file.h
@@ -10,6 +11,7 @@ lockstep_library(
        socket_pair.h
        unique_fd.h
   SRCS clock.cc
+       cpu_quota.cc
        fifo.cc
        host.cc
        posix_process_runner.cc
