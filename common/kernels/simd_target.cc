@@ -1,8 +1,15 @@
 #include "common/kernels/simd_target.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
@@ -50,6 +57,22 @@ int64_t CpuTargets() {
   return targets;
 }
 
+// What an x86 CPU calls itself; others do not say it to programs.
+std::string BrandString() {
+  std::string name;
+#if defined(__x86_64__)
+  for (unsigned leaf = 0x80000002; leaf <= 0x80000004; ++leaf) {
+    unsigned words[4] = {};
+    if (__get_cpuid(leaf, &words[0], &words[1], &words[2], &words[3]) == 0) return "";
+    char text[sizeof(words)];
+    std::memcpy(text, words, sizeof(words));
+    name.append(text, sizeof(text));
+  }
+  name.resize(std::min(name.find('\0'), name.size()));
+#endif
+  return std::string(absl::StripAsciiWhitespace(name));
+}
+
 int64_t TargetNamed(absl::string_view name) {
   for (const NamedTarget& known : kTargets) {
     if (known.name == name) return known.target;
@@ -59,12 +82,18 @@ int64_t TargetNamed(absl::string_view name) {
 
 }  // namespace
 
+CpuFacts ThisCpu() { return {.name = BrandString(), .has_target = CpuTargets() != 0}; }
+
+absl::Status CheckCpu(const CpuFacts& cpu) {
+  if (cpu.has_target) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "simd: this CPU (", cpu.name.empty() ? "of no known name" : cpu.name,
+      ") has neither AVX2 with FMA (x86-64-v3) nor NEON (ARMv8); run on a newer machine"));
+}
+
 absl::Status InitSimd() {
-  if (CpuTargets() == 0) {
-    return absl::FailedPreconditionError(
-        "simd: this CPU has neither AVX2 with FMA (x86-64-v3) nor NEON (ARMv8); run on a newer "
-        "machine");
-  }
+  const absl::Status accepted = CheckCpu(ThisCpu());
+  if (!accepted.ok()) return accepted;
   const char* forced = std::getenv("LOCKSTEP_SIMD");
   if (forced == nullptr || *forced == '\0') return absl::OkStatus();
   const int64_t target = TargetNamed(forced);

@@ -4,6 +4,7 @@
 #ifndef LOCKSTEP_COMMON_KERNELS_SIMD_TARGET_H_
 #define LOCKSTEP_COMMON_KERNELS_SIMD_TARGET_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,6 +15,15 @@ namespace lockstep::kernels {
 // Call once at start, before any kernel. FAILED_PRECONDITION: the CPU is refused; INVALID_ARGUMENT:
 // LOCKSTEP_SIMD.
 absl::Status InitSimd();
+
+// What InitSimd looks at.
+struct CpuFacts {
+  std::string name;         // "AMD EPYC 9R14"; empty where the CPU does not say
+  bool has_target = false;  // one of those that are built
+};
+CpuFacts ThisCpu();
+// FAILED_PRECONDITION with the CPU's name where it has no target.
+absl::Status CheckCpu(const CpuFacts& cpu);
 // "avx2", "avx512" or "neon": the target that kernels dispatch to.
 absl::string_view SimdName();
 // The targets this CPU runs, best last.

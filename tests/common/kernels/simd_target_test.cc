@@ -49,6 +49,23 @@ TEST(SimdTarget, RefusesATargetThatTheCpuLacks) {
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("is not supported by this CPU"));
 }
 
+TEST(SimdTarget, RefusesACpuWithoutFmaByItsName) {
+  EXPECT_TRUE(CheckCpu({.name = "Any", .has_target = true}).ok());
+  const absl::Status refused = CheckCpu({.name = "Intel Core i7-870", .has_target = false});
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()),
+              ::testing::HasSubstr("this CPU (Intel Core i7-870) has neither AVX2 with FMA"));
+  EXPECT_THAT(std::string(CheckCpu({}).message()), ::testing::HasSubstr("of no known name"));
+}
+
+TEST(SimdTarget, KnowsThisCpu) {
+  const CpuFacts cpu = ThisCpu();
+  EXPECT_TRUE(cpu.has_target);
+#if defined(__x86_64__)
+  EXPECT_NE(cpu.name, "");
+#endif
+}
+
 TEST(SimdTarget, AcceptsEachSupportedWordAndTheEmptyOne) {
   for (const absl::string_view name : SupportedSimd()) {
     const ScopedWord word(std::string(name).c_str());
