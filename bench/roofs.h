@@ -1,5 +1,5 @@
-// The two roofs of this machine, measured now: what no kernel can exceed. Thread: one. Errors:
-// none.
+// The two roofs of this machine for one thread, measured now: what no kernel can exceed. Thread:
+// one. Errors: none; a bench that cannot run ends the process.
 #ifndef LOCKSTEP_BENCH_ROOFS_H_
 #define LOCKSTEP_BENCH_ROOFS_H_
 
@@ -11,7 +11,6 @@ struct Roofs {
   double cache_bytes = 0;  // the same within the second-level cache
 };
 
-// About half a second; the best of several tries, since a roof is what can be reached.
 Roofs MeasureRoofs();
 
 }  // namespace lockstep::bench

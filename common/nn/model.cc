@@ -4,6 +4,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
@@ -198,7 +199,10 @@ Model::Pass Model::Forward(StepBuilder& builder, const ForwardRequest& request) 
     for (size_t o = 0; o < outputs_.size(); ++o) {
       if (outputs_[o] == calls_[c].result && request.logits[o]) call.logits = true;
     }
+    const size_t first = builder.entries().size();
     calls_[c].runs->Forward(builder, call);
+    builder.SetShapes(first, absl::StrCat(InputWords(calls_[c]), " -> ",
+                                          tensors_[calls_[c].result].shape.ToWords()));
     pass.tensors[calls_[c].result] = call.output;
     pass.calls.push_back(std::move(call));
   }
@@ -229,7 +233,10 @@ std::vector<Slice> Model::Backward(StepBuilder& builder, Pass& pass,
       LOCKSTEP_CHECK(pass.calls[c].training);  // layers keep what this needs only then
       std::vector<GradientSink*> d_inputs;
       for (const size_t input : calls_[c].inputs) d_inputs.push_back(&sinks[input]);
+      const size_t first = builder.entries().size();
       calls_[c].runs->Backward(builder, pass.calls[c], d_output, d_inputs);
+      builder.SetShapes(first, absl::StrCat(tensors_[calls_[c].result].shape.ToWords(), " -> ",
+                                            InputWords(calls_[c])));
       reached[c] = true;
     }
     if (!variables || !info.trainable || info.calls.front() != c) continue;
@@ -237,11 +244,30 @@ std::vector<Slice> Model::Backward(StepBuilder& builder, Pass& pass,
     for (const size_t call : info.calls) {
       if (reached[call]) calls.push_back(&pass.calls[call]);
     }
+    const size_t first = builder.entries().size();
     RecordVariableGradients(builder, info, *calls_[c].runs, calls, request);
+    builder.SetShapes(first, VariableWords(info));
   }
   std::vector<Slice> d_inputs;
   for (size_t i = 0; i < input_count_; ++i) d_inputs.push_back(sinks[i].gradient());
   return d_inputs;
+}
+
+std::string Model::InputWords(const Call& call) const {
+  return absl::StrJoin(call.inputs, ", ", [this](std::string* out, size_t input) {
+    absl::StrAppend(out, tensors_[input].shape.ToWords());
+  });
+}
+
+// "kernel 3x3x1x32, bias 32": what the gradients of a layer's variables are.
+std::string Model::VariableWords(const LayerInfo& info) {
+  std::vector<std::string> words;
+  for (const VariableSpec& variable : info.layer->variables()) {
+    if (variable.trainable) {
+      words.push_back(absl::StrCat(variable.name, " ", variable.shape.ToWords()));
+    }
+  }
+  return absl::StrJoin(words, ", ");
 }
 
 void Model::RecordVariableGradients(StepBuilder& builder, const LayerInfo& info, const Layer& runs,

@@ -93,6 +93,8 @@ class Model {
  private:
   friend class ModelBuilder;
   Model() = default;
+  std::string InputWords(const Call& call) const;  // "28x28x1, 10"
+  static std::string VariableWords(const LayerInfo& info);
   static void RecordVariableGradients(StepBuilder& builder, const LayerInfo& info,
                                       const Layer& runs, const std::vector<LayerCall*>& calls,
                                       const BackwardRequest& request);

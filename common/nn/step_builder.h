@@ -57,6 +57,7 @@ BoundCall BindKernel(void (*kernel)(const Args&, kernels::UnitRange), const Args
 
 struct CallInfo {
   std::string label;     // "conv2d/forward": layer, then what
+  std::string shapes;    // of one sample, "28x28x1 -> 26x26x32"
   double flops = 0;      // of the whole call on this rank
   double bytes = 0;      // read and written, each operand once
   Slice checked = {};    // in checking mode: this output must be finite ...
@@ -129,6 +130,13 @@ class StepBuilder {
   }
   void Collective(CollectiveCall call) {
     entries_.push_back({Entry::Kind::kCollective, {}, nullptr, std::move(call)});
+  }
+
+  // Says what the entries from `first` on go over, where they have not said it themselves.
+  void SetShapes(size_t first, const std::string& shapes) {
+    for (size_t e = first; e < entries_.size(); ++e) {
+      if (entries_[e].info.shapes.empty()) entries_[e].info.shapes = shapes;
+    }
   }
 
   const std::vector<Entry>& entries() const { return entries_; }

@@ -40,7 +40,13 @@ Slice ProgramContext::RecordInput(StepBuilder& builder, size_t input) const {
   const Slice x = builder.AllocateActivation(elements);
   const auto scale = static_cast<float>(preprocess_.scale);
   const auto offset = static_cast<float>(preprocess_.offset);
-  builder.Call({.label = absl::StrCat(field.name, "/decode"), .checked = x, .features = elements},
+  const double slots = static_cast<double>(builder.geometry().blocks) * kernels::kBlockLanes;
+  const double sample_bytes = 4.0 + static_cast<double>(kernels::SampleTypeBytes(field.type));
+  builder.Call({.label = absl::StrCat(field.name, "/decode"),
+                .shapes = field.shape.ToWords(),
+                .bytes = slots * static_cast<double>(elements) * sample_bytes,
+                .checked = x,
+                .features = elements},
                [=, &builder, type = field.type](const Binder& at) {
                  const kernels::DecodeArgs args{builder.geometry().blocks,
                                                 elements,
@@ -104,6 +110,7 @@ std::vector<Slice> ProgramContext::RecordLosses(StepBuilder& builder, size_t mod
     if (feed.target_rows[o].valid()) call.target = RecordTarget(builder, o, shape);
     if (with_gradients) call.d_output = builder.AllocateActivation(shape.elements());
     call.loss = builder.Allocate(slot_bytes);
+    const size_t first = builder.entries().size();
     output.loss->Record(builder, call);
     RecordSum(builder, call.loss, feed.weights[o], output.first_sum);
     for (size_t metric = 0; metric < output.metrics.size(); ++metric) {
@@ -111,6 +118,7 @@ std::vector<Slice> ProgramContext::RecordLosses(StepBuilder& builder, size_t mod
       RecordMetric(builder, output.metrics[metric], call, value);
       RecordSum(builder, value, {}, output.first_sum + 1 + metric);
     }
+    builder.SetShapes(first, shape.ToWords());
     d_outputs[output.output] = call.d_output;
   }
   return d_outputs;

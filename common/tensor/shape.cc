@@ -32,6 +32,8 @@ std::string Shape::ToString() const {
   return absl::StrCat("(", absl::StrJoin(dims_, ", "), dims_.size() == 1 ? ",)" : ")");
 }
 
+std::string Shape::ToWords() const { return dims_.empty() ? "1" : absl::StrJoin(dims_, "x"); }
+
 std::string Shape::ToJson() const { return absl::StrCat("[", absl::StrJoin(dims_, ", "), "]"); }
 
 }  // namespace lockstep

@@ -29,6 +29,7 @@ class Shape {
   int64_t elements() const;
   std::string ToString() const;  // "(28, 28, 1)", "(10,)", "()"
   std::string ToJson() const;    // "[28, 28, 1]"
+  std::string ToWords() const;   // "28x28x1", "10", "1"
 
   friend bool operator==(const Shape&, const Shape&) = default;
 

@@ -111,10 +111,14 @@ class Commands(lockstep.Case):
 
     def test_plan_lists_every_call_and_all_memory(self) -> None:
         plan = self.json_of("plan", self.job)
-        self.assertEqual(set(plan), {"phases", "buffers", "arena_bytes", "bytes"})
+        self.assertEqual(set(plan), {"roofs", "phases", "buffers", "arena_bytes", "bytes"})
         self.assertEqual([phase["name"] for phase in plan["phases"]][:1], ["train"])
         calls = plan["phases"][0]["calls"]
-        self.assertEqual(set(calls[0]), {"label", "kind", "flops", "bytes"})
+        described = {"index", "label", "kind", "shapes", "flops", "bytes", "bound_by"}
+        self.assertEqual(set(calls[0]), described | {"expected_seconds"})
+        forward = next(call for call in calls if call["flops"] > 0)
+        self.assertIn(forward["bound_by"], ("FMA", "memory"))
+        self.assertGreater(forward["expected_seconds"], 0)
         self.assertEqual({call["kind"] for call in calls}, {"kernel", "collective"})
         self.assertGreaterEqual(
             plan["bytes"], plan["arena_bytes"] + sum(buffer["bytes"] for buffer in plan["buffers"])
@@ -126,6 +130,17 @@ class Commands(lockstep.Case):
             self.cli("plan", self.job, "--rank", 2, expect=2).err,
             "--rank 2 of 2 workers\nhint: use 0 to 1",
         )
+
+    def test_plan_measures_what_each_call_takes(self) -> None:
+        plan = self.json_of("plan", self.job, "-n", 1, "--measure", "--sort", "time")
+        seconds = [call["measured_seconds"] for call in plan["phases"][0]["calls"]]
+        self.assertEqual(seconds, sorted(seconds, reverse=True))
+        self.assertGreater(seconds[-1], 0)
+        step = plan["step"]
+        self.assertAlmostEqual(step["calls_seconds"], sum(seconds), delta=1e-9)
+        self.assertLess(step["calls_seconds"], 2 * step["seconds"])
+        text = self.cli("plan", self.job, "-n", 1, "--measure").out
+        self.assertIn("overhead: walking the lists", text)
 
     def test_describe_documents_every_option(self) -> None:
         names: dict[str, set[str]] = {}

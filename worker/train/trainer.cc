@@ -168,24 +168,35 @@ absl::StatusOr<TrainingResult> Trainer::Run() {
   return result;
 }
 
-absl::Status Trainer::RunStep() {
+absl::Status Trainer::RunStep(StepTimes* times) {
+  times_ = times;
+  if (times != nullptr) times->Start(*parts_.plan, *parts_.clock);
   const BatchSpan batch = shards_.Batch(step_);
   LOCKSTEP_RETURN_IF_ERROR(loader_->Load(shards_, batch));
   *executor_->At<int64_t>(parts_.plan->slices().run_inputs.step) = step_;
+  Lap(StepPart::kLoad);
   for (size_t phase = 0; phase < parts_.plan->train().size(); ++phase) {
     LOCKSTEP_RETURN_IF_ERROR(RunPhase(phase));
   }
   ++step_;
-  return AfterStep(batch);
+  const absl::Status status = AfterStep(batch);
+  Lap(StepPart::kReport);
+  return status;
 }
 
 absl::Status Trainer::RunPhase(size_t phase) {
   const std::vector<size_t>& models = parts_.plan->train()[phase].phase.updates;
   const bool last = phase + 1 == parts_.plan->train().size();
-  LOCKSTEP_RETURN_IF_ERROR(executor_->RunTrain(phase));
+  LOCKSTEP_RETURN_IF_ERROR(
+      times_ == nullptr
+          ? executor_->RunTrain(phase)
+          : executor_->RunTimed(phase, *parts_.clock, absl::MakeSpan(times_->calls[phase])));
+  Lap(StepPart::kCalls);
   LOCKSTEP_RETURN_IF_ERROR(parameters_->ReduceGradients(models));
+  Lap(StepPart::kReduce);
   ControlWord word;
   if (!parameters_->GradientsFinite(models)) word.flags |= ControlWord::kNonFinite;
+  Lap(StepPart::kCheck);
   if (last) {
     word.flags |= RequestFlags() | checkpointer_->Flags();
     if (step_ % parts_.fingerprint_every == 0) {
@@ -207,7 +218,10 @@ absl::Status Trainer::RunPhase(size_t phase) {
                                             outcome.odd_rank,
                                             " differ from the others'; its memory is not sound"));
   }
-  return parameters_->Update(models, step_ + 1);
+  Lap(StepPart::kExchange);
+  const absl::Status updated = parameters_->Update(models, step_ + 1);
+  Lap(StepPart::kUpdate);
+  return updated;
 }
 
 absl::Status Trainer::Exchange(const ControlWord& word) {

@@ -29,6 +29,7 @@
 #include "worker/train/metric_sums.h"
 #include "worker/train/owned_parameters.h"
 #include "worker/train/step_executor.h"
+#include "worker/train/step_times.h"
 #include "worker/train/training_observer.h"
 
 namespace lockstep {
@@ -85,8 +86,8 @@ class Trainer {
 
   // Until the job's last step or a request to stop. Every rank calls it once.
   absl::StatusOr<TrainingResult> Run();
-  // One step of Run, for benches.
-  absl::Status RunStep();
+  // One step of Run, for benches. With `times`, adds to it where the time went.
+  absl::Status RunStep(StepTimes* times = nullptr);
   // Losses and metrics of a data set with the values of now; the names begin with `prefix`.
   absl::StatusOr<MetricValues> Evaluate(const TrainingData& data, absl::string_view prefix);
   // The same of the test set ("test_loss"), or, without one, the validation set ("val_loss").
@@ -118,6 +119,9 @@ class Trainer {
   CheckpointInfo Info() const;
   void Report(const BatchSpan& batch, double loss);
   void TellPhase(absl::string_view phase);
+  void Lap(StepPart part) {
+    if (times_ != nullptr) times_->Lap(part, *parts_.clock);
+  }
 
   // Constant after construction.
   const TrainerParts parts_;
@@ -141,6 +145,7 @@ class Trainer {
   bool checkpoint_due_ = false;
   absl::Duration last_checkpoint_;
   int64_t samples_trained_ = 0;
+  StepTimes* times_ = nullptr;  // of a step that is timed
 };
 
 }  // namespace lockstep
