@@ -60,13 +60,30 @@ WorkerRun::WorkerRun(const WorkerOptions& options, const Parts& parts)
       environment_{parts.fs, &cache_} {}
 
 absl::Status WorkerRun::Run() {
+  absl::Duration last = RealClock().Monotonic();
+  const auto lap = [&last] {
+    const absl::Duration before = std::exchange(last, RealClock().Monotonic());
+    return last - before;
+  };
   LOCKSTEP_RETURN_IF_ERROR(ReceiveJob());
+  const absl::Duration receive = lap();
   LOCKSTEP_RETURN_IF_ERROR(Agree(OpenData()));
+  const absl::Duration open = lap();
   LOCKSTEP_RETURN_IF_ERROR(CheckData());
+  const absl::Duration check = lap();
   LOCKSTEP_RETURN_IF_ERROR(Agree(PlanMemory()));
+  const absl::Duration plan = lap();
   const bool evaluating = !options_.evaluate.empty();
   if (!evaluating) LOCKSTEP_RETURN_IF_ERROR(Agree(leads() ? TakeOutput() : absl::OkStatus()));
+  const absl::Duration output = lap();
   LOCKSTEP_RETURN_IF_ERROR(Agree(MakeTrainer()));
+  if (!evaluating) LOCKSTEP_RETURN_IF_ERROR(RestoreOrInitialize());
+  Log("ready", {{"receive_job", receive},
+                {"open_data", open},
+                {"check_data", check},
+                {"plan", plan},
+                {"take_output", output},
+                {"make_trainer", lap()}});
   return evaluating ? Evaluate() : Train();
 }
 
@@ -251,7 +268,6 @@ absl::Status WorkerRun::RestoreOrInitialize() {
 }
 
 absl::Status WorkerRun::Train() {
-  LOCKSTEP_RETURN_IF_ERROR(RestoreOrInitialize());
   if (leads()) {
     // From here on the directory holds no finished run.
     const absl::Status removed =
