@@ -209,47 +209,83 @@ Model::Pass Model::Forward(StepBuilder& builder, const ForwardRequest& request) 
   return pass;
 }
 
-std::vector<Slice> Model::Backward(StepBuilder& builder, Pass& pass,
-                                   const BackwardRequest& request) const {
-  const bool variables = !request.gradients.empty();
-  std::vector<GradientSink> sinks;
-  for (size_t t = 0; t < tensors_.size(); ++t) {
-    // Towards the inputs everything is wanted; towards variables only what lies after a trainable
-    // one.
-    sinks.emplace_back(tensors_[t].shape.elements(),
-                       request.want_inputs || (variables && tensors_[t].needs_gradient));
-  }
-  for (size_t o = 0; o < outputs_.size(); ++o) {
-    if (request.d_outputs[o].valid() && sinks[outputs_[o]].wanted()) {
-      sinks[outputs_[o]].Pass(builder, request.d_outputs[o]);
+// The way of the gradients of one pass through the graph.
+class Model::BackwardPass {
+ public:
+  BackwardPass(const Model& model, StepBuilder& builder, const PassGradients& gradients,
+               const BackwardRequest& request)
+      : model_(model),
+        builder_(builder),
+        pass_(*gradients.pass),
+        reached_(model.calls_.size(), false) {
+    for (const Tensor& tensor : model.tensors_) {
+      // Towards the inputs everything is wanted; towards variables only what lies after a trainable
+      // one.
+      sinks_.emplace_back(
+          tensor.shape.elements(),
+          request.want_inputs || (!request.gradients.empty() && tensor.needs_gradient));
+    }
+    for (size_t o = 0; o < model.outputs_.size(); ++o) {
+      GradientSink& sink = sinks_[model.outputs_[o]];
+      if (gradients.d_outputs[o].valid() && sink.wanted()) {
+        sink.Pass(builder, gradients.d_outputs[o]);
+      }
     }
   }
-  std::vector<bool> reached(calls_.size(), false);
+
+  void Record(size_t c) {
+    const Call& call = model_.calls_[c];
+    const Slice d_output = sinks_[call.result].gradient();
+    if (!d_output.valid()) return;
+    LOCKSTEP_CHECK(pass_.calls[c].training);  // layers keep what this needs only then
+    std::vector<GradientSink*> d_inputs;
+    for (const size_t input : call.inputs) d_inputs.push_back(&sinks_[input]);
+    const size_t first = builder_.entries().size();
+    call.runs->Backward(builder_, pass_.calls[c], d_output, d_inputs);
+    builder_.SetShapes(first, absl::StrCat(model_.tensors_[call.result].shape.ToWords(), " -> ",
+                                           model_.InputWords(call)));
+    reached_[c] = true;
+  }
+
+  // Of the calls in `layer_calls` those that gradients have reached.
+  void AddReached(const std::vector<size_t>& layer_calls, std::vector<LayerCall*>& calls) {
+    for (const size_t call : layer_calls) {
+      if (reached_[call]) calls.push_back(&pass_.calls[call]);
+    }
+  }
+
+  std::vector<Slice> d_inputs() const {
+    std::vector<Slice> d_inputs;
+    for (size_t i = 0; i < model_.input_count_; ++i) d_inputs.push_back(sinks_[i].gradient());
+    return d_inputs;
+  }
+
+ private:
+  const Model& model_;
+  StepBuilder& builder_;
+  Pass& pass_;
+  std::vector<GradientSink> sinks_;  // by tensor
+  std::vector<bool> reached_;        // by call
+};
+
+std::vector<std::vector<Slice>> Model::Backward(StepBuilder& builder,
+                                                absl::Span<const PassGradients> passes,
+                                                const BackwardRequest& request) const {
+  std::vector<BackwardPass> ways;
+  for (const PassGradients& pass : passes) ways.emplace_back(*this, builder, pass, request);
   for (size_t c = calls_.size(); c-- > 0;) {
     if (calls_[c].runs == nullptr) continue;
+    for (BackwardPass& way : ways) way.Record(c);
     const LayerInfo& info = layers_[calls_[c].layer];
-    const Slice d_output = sinks[calls_[c].result].gradient();
-    if (d_output.valid()) {
-      LOCKSTEP_CHECK(pass.calls[c].training);  // layers keep what this needs only then
-      std::vector<GradientSink*> d_inputs;
-      for (const size_t input : calls_[c].inputs) d_inputs.push_back(&sinks[input]);
-      const size_t first = builder.entries().size();
-      calls_[c].runs->Backward(builder, pass.calls[c], d_output, d_inputs);
-      builder.SetShapes(first, absl::StrCat(tensors_[calls_[c].result].shape.ToWords(), " -> ",
-                                            InputWords(calls_[c])));
-      reached[c] = true;
-    }
-    if (!variables || !info.trainable || info.calls.front() != c) continue;
+    if (request.gradients.empty() || !info.trainable || info.calls.front() != c) continue;
     std::vector<LayerCall*> calls;
-    for (const size_t call : info.calls) {
-      if (reached[call]) calls.push_back(&pass.calls[call]);
-    }
+    for (BackwardPass& way : ways) way.AddReached(info.calls, calls);
     const size_t first = builder.entries().size();
     RecordVariableGradients(builder, info, *calls_[c].runs, calls, request);
     builder.SetShapes(first, VariableWords(info));
   }
-  std::vector<Slice> d_inputs;
-  for (size_t i = 0; i < input_count_; ++i) d_inputs.push_back(sinks[i].gradient());
+  std::vector<std::vector<Slice>> d_inputs;
+  for (const BackwardPass& way : ways) d_inputs.push_back(way.d_inputs());
   return d_inputs;
 }
 

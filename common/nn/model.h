@@ -7,9 +7,11 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 
 #include "common/nn/layer.h"
 #include "common/spec/job_spec.h"
@@ -78,20 +80,31 @@ class Model {
   };
   Pass Forward(StepBuilder& builder, const ForwardRequest& request) const;
 
-  struct BackwardRequest {
+  // A pass recorded with `training` and the gradients of its outputs.
+  struct PassGradients {
+    Pass* pass;
     std::vector<Slice> d_outputs;  // invalid: that output has no loss
+  };
+  struct BackwardRequest {
     std::vector<Slice>
         gradients;  // per subtree a flat gradient buffer; empty: no variable gradients
     std::vector<int64_t> offsets;  // of this model's variables
     bool want_inputs = false;
   };
-  // Of a pass recorded with `training`. Returns the gradients of the inputs (invalid where not
-  // wanted or none).
-  std::vector<Slice> Backward(StepBuilder& builder, Pass& pass,
-                              const BackwardRequest& request) const;
+  // Of passes in forward order: a layer's calls of the first, then of the next, have one gradient,
+  // as a shared layer's have. Returns each pass's gradients of the inputs (invalid where not wanted
+  // or none).
+  std::vector<std::vector<Slice>> Backward(StepBuilder& builder,
+                                           absl::Span<const PassGradients> passes,
+                                           const BackwardRequest& request) const;
+  std::vector<Slice> Backward(StepBuilder& builder, Pass& pass, std::vector<Slice> d_outputs,
+                              const BackwardRequest& request) const {
+    return Backward(builder, {{&pass, std::move(d_outputs)}}, request)[0];
+  }
 
  private:
   friend class ModelBuilder;
+  class BackwardPass;
   Model() = default;
   std::string InputWords(const Call& call) const;  // "28x28x1, 10"
   static std::string VariableWords(const LayerInfo& info);

@@ -163,12 +163,11 @@ void ProgramContext::RecordSum(StepBuilder& builder, Slice per_slot, Slice weigh
   });
 }
 
-void ProgramContext::RecordBackward(StepBuilder& builder, size_t model, Model::Pass& pass,
-                                    std::vector<Slice> d_outputs) const {
+void ProgramContext::RecordBackward(StepBuilder& builder, size_t model,
+                                    absl::Span<const Model::PassGradients> passes) const {
   const JobModel& job_model = graph_.models[model];
-  job_model.model->Backward(
-      builder, pass,
-      {.d_outputs = std::move(d_outputs), .gradients = gradients, .offsets = job_model.offsets});
+  job_model.model->Backward(builder, passes,
+                            {.gradients = gradients, .offsets = job_model.offsets});
 }
 
 double SumOfSubtree(const kernels::SlotMap& slots, kernels::SubtreeRange subtree,

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -89,7 +90,12 @@ class ProgramContext {
   // Backward with variable gradients into the gradient buffers; of what no loss depends on they are
   // zero.
   void RecordBackward(StepBuilder& builder, size_t model, Model::Pass& pass,
-                      std::vector<Slice> d_outputs) const;
+                      std::vector<Slice> d_outputs) const {
+    RecordBackward(builder, model, {{&pass, std::move(d_outputs)}});
+  }
+  // Of several passes, in forward order: one gradient.
+  void RecordBackward(StepBuilder& builder, size_t model,
+                      absl::Span<const Model::PassGradients> passes) const;
 
   BatchGeometry geometry;
   StepBuilder::RunInputs run_inputs;

@@ -34,12 +34,9 @@ std::vector<ProgramPhase> RecordTrain(ProgramContext& context) {
   std::vector<Slice> inputs = context.RecordInputsOf(builder, 0);
   RecordGarbage(builder, elements, inputs[0]);
   Model::Pass pass = context.RecordForward(builder, 0, std::move(inputs), /*training=*/true);
-  const std::vector<Slice> d_inputs =
-      model.Backward(builder, pass,
-                     {.d_outputs = context.RecordLosses(builder, 0, pass, /*with_gradients=*/true),
-                      .gradients = context.gradients,
-                      .offsets = job_model.offsets,
-                      .want_inputs = true});
+  const std::vector<Slice> d_inputs = model.Backward(
+      builder, pass, context.RecordLosses(builder, 0, pass, /*with_gradients=*/true),
+      {.gradients = context.gradients, .offsets = job_model.offsets, .want_inputs = true});
   RecordRows(builder, elements, d_inputs[0], context.feed.input_rows[kGradientField]);
   std::vector<ProgramPhase> phases;
   phases.push_back(std::move(phase));

@@ -62,11 +62,9 @@ std::vector<ProgramPhase> RecordTrain(ProgramContext& context) {
     d_outputs.push_back(context.RecordInput(builder, fields.d_output(o)));
     RecordGarbage(builder, model.tensors()[model.outputs()[o]].shape.elements(), d_outputs.back());
   }
-  const std::vector<Slice> d_inputs = model.Backward(builder, pass,
-                                                     {.d_outputs = std::move(d_outputs),
-                                                      .gradients = context.gradients,
-                                                      .offsets = job_model.offsets,
-                                                      .want_inputs = true});
+  const std::vector<Slice> d_inputs = model.Backward(
+      builder, pass, std::move(d_outputs),
+      {.gradients = context.gradients, .offsets = job_model.offsets, .want_inputs = true});
   for (size_t i = 0; i < fields.inputs; ++i) {
     RecordRows(builder, model.tensors()[i].shape.elements(), d_inputs[i],
                context.feed.input_rows[fields.d_input(i)]);

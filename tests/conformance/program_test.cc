@@ -116,8 +116,8 @@ ProgramPhase RecordCoder(ProgramContext& context) {
   Model::Pass images = context.RecordForward(builder, kDecoder, {codes.output(coder, 0)}, true);
   const Slice d_codes = context.RecordLosses(builder, kCoder, codes, true)[0];
   const std::vector<Slice> through_images = graph.models[kDecoder].model->Backward(
-      builder, images,
-      {.d_outputs = context.RecordLosses(builder, kDecoder, images, true), .want_inputs = true});
+      builder, images, context.RecordLosses(builder, kDecoder, images, true),
+      {.want_inputs = true});
   const int64_t elements = coder.tensors()[coder.outputs()[0]].shape.elements();
   const Slice sum = builder.AllocateActivation(elements);
   RecordAdd(builder, {"codes/gradient", {d_codes, through_images[0]}, sum, elements});

@@ -42,10 +42,14 @@ class Recorded {
     for (size_t v = 0; v < model.variables().size(); ++v) {
       offsets_.push_back(static_cast<int64_t>(v));
     }
-    pass_ = model.Forward(builder_, {.inputs = inputs_,
+    pass_ = Forward(training);
+  }
+
+  Model::Pass Forward(bool training) {
+    return model_.Forward(builder_, {.inputs = inputs_,
                                      .values = builder_.Allocate(4),
                                      .offsets = offsets_,
-                                     .logits = std::vector<bool>(model.outputs().size(), false),
+                                     .logits = std::vector<bool>(model_.outputs().size(), false),
                                      .training = training});
   }
 
@@ -53,15 +57,24 @@ class Recorded {
     bool inputs = false;
     bool variables = true;
   };
-  std::vector<Slice> Backward(const Wanted& wanted) {
+  std::vector<Slice> DOutputs() {
     std::vector<Slice> d_outputs;
     for (const size_t output : model_.outputs()) {
       d_outputs.push_back(builder_.AllocateActivation(model_.tensors()[output].shape.elements()));
     }
-    Model::BackwardRequest request{
-        .d_outputs = d_outputs, .offsets = offsets_, .want_inputs = wanted.inputs};
+    return d_outputs;
+  }
+  std::vector<Slice> Backward(const Wanted& wanted) {
+    Model::BackwardRequest request{.offsets = offsets_, .want_inputs = wanted.inputs};
     if (wanted.variables) request.gradients = {builder_.Allocate(4)};
-    return model_.Backward(builder_, pass_, request);
+    return model_.Backward(builder_, pass_, DOutputs(), request);
+  }
+
+  // Of a second pass too.
+  void BackwardOverTwo() {
+    Model::Pass second = Forward(/*training=*/true);
+    model_.Backward(builder_, {{&pass_, DOutputs()}, {&second, DOutputs()}},
+                    {.gradients = {builder_.Allocate(4)}, .offsets = offsets_});
   }
 
   // Labels of the calls that end in `what`.
@@ -162,6 +175,18 @@ TEST(Model, RecordsTheVariablesOfASharedLayerOnce) {
 
   EXPECT_THAT(pass.Calls("/backward_weights"),
               ElementsAre("kind/backward_weights", "shared/backward_weights"));
+}
+
+TEST(Model, RecordsTheVariablesOfSeveralPassesOnce) {
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Model> model,
+                       MakeModel("{input_shape: [4], layers: [{dense: {units: 3, name: a}}, "
+                                 "{dense: {units: 2, name: b}}]}"));
+  Recorded passes(*model);
+  passes.BackwardOverTwo();
+
+  EXPECT_THAT(passes.Calls("/backward_data"), ElementsAre("b/backward_data", "b/backward_data"));
+  EXPECT_THAT(passes.Calls("/backward_weights"),
+              ElementsAre("b/backward_weights", "a/backward_weights"));
 }
 
 // Dropout, max pooling and batch normalization keep what Backward needs only in training.
