@@ -7,27 +7,17 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 
-#include "common/kernels/simd_target.h"
 #include "common/plan/job_graph.h"
+#include "tests/conformance/one_hash.h"
 #include "tests/conformance/probe.h"
 #include "tests/support/memory_dataset.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 #include "tests/support/training_run.h"
 
 namespace lockstep::testing {
 namespace {
 
 using ::testing::SizeIs;
-
-// 45 samples in batches of 12, two a shard, so that the last shards are empty; four steps an epoch,
-// the last one short.
-constexpr int64_t kSamples = 45;
-constexpr int64_t kSteps = 8;
-constexpr char kTraining[] =
-    "data: {train: {format: idx, inputs: a, targets: b}}\n"
-    "train: {batch_size: 12, epochs: 2, shards: 8, seed: 4}\n"
-    "checkpoint: {every_steps: 100}\n";
 
 // --- small jobs ---
 
@@ -71,13 +61,6 @@ struct SmallJob {
   const char* models;
   Dataset (*data)();
 };
-
-Dataset OneModelData() {
-  Dataset data{.count = kSamples};
-  data.inputs.push_back(MakeColumn("x", Shape{6}, RandomFloats(kSamples * 6, 1)));
-  data.targets.push_back(MakeColumn("code", Shape{3}, RandomFloats(kSamples * 3, 2)));
-  return data;
-}
 
 Dataset TwoModelData() {
   Dataset data = OneModelData();
@@ -152,51 +135,6 @@ constexpr ProgramDef kPair = {"pair", "a coder and a decoder", &TwoModels, &Reco
                               &RecordEvaluate};
 
 // --- what every program must do ---
-
-// Trained by every split, and cut in two between other counts of ranks.
-void ExpectOneHash(TrainingRunOptions options) {
-  ASSERT_OK_AND_ASSIGN(const TrainingRunResult expected, RunTraining(options));
-  for (const absl::string_view simd : kernels::SupportedSimd()) {
-    const kernels::ScopedSimdForTest forced(simd);
-    ASSERT_OK_AND_ASSIGN(const TrainingRunResult result, RunTraining(options));
-    EXPECT_EQ(result.model_sha256, expected.model_sha256) << simd;
-  }
-  for (const Split split : {Split{2, 1, 2}, {3, 2, 1}, {4, 1, 1}, {8, 1, 2}}) {
-    options.ranks = split.ranks;
-    options.threads = split.threads;
-    options.hosts = split.hosts;
-    ASSERT_OK_AND_ASSIGN(const TrainingRunResult result, RunTraining(options));
-    EXPECT_EQ(result.model_sha256, expected.model_sha256) << split;
-    EXPECT_EQ(result.result.metrics, expected.result.metrics) << split;
-  }
-  const int ranks[] = {1, 3, 8, 2, 4};
-  for (int64_t cut = 1; cut < kSteps; cut += 2) {
-    const TempDir dir;
-    TrainingRequests requests;
-    RecordingObserver before;
-    before.on_step = [&](const StepReport& report) {
-      if (report.step == cut) requests.stop = true;
-    };
-    TrainingRunOptions part = options;
-    part.checkpoint_root = dir.File("checkpoints");
-    part.requests = &requests;
-    part.observer = &before;
-    part.threads = part.hosts = 1;
-    part.ranks = ranks[cut / 2];
-    ASSERT_OK_AND_ASSIGN(const TrainingRunResult stopped, RunTraining(part));
-    ASSERT_TRUE(stopped.result.stopped);
-
-    requests.stop = false;
-    part.observer = nullptr;
-    part.ranks = ranks[cut / 2 + 1];
-    part.resume = true;
-    ASSERT_OK_AND_ASSIGN(const TrainingRunResult resumed, RunTraining(part));
-
-    EXPECT_EQ(resumed.result.samples_trained + stopped.result.samples_trained, 2 * kSamples);
-    EXPECT_EQ(resumed.model_sha256, expected.model_sha256) << "cut after step " << cut;
-    EXPECT_EQ(resumed.result.metrics, expected.result.metrics);
-  }
-}
 
 TEST(Programs, GiveOneHashForAnySplitAndCut) {
   for (const ProgramDef* program : Programs()) {
@@ -305,85 +243,6 @@ TEST_F(TwoModelProgram, UpdatesEachModelByItsOwnOptimizer) {
   for (size_t v = kFirstOfDecoder; v < both.variables.size(); ++v) {
     EXPECT_EQ(all_stand.variables[v], decoder_stands.variables[v]) << v;
   }
-}
-
-// --- one model, a phase for each of its outputs ---
-
-constexpr char kTwoHeads[] = R"(
-model:
-  inputs: {x: [6]}
-  layers:
-    - dense: {units: 1000, activation: tanh, name: trunk}
-    - dense: {units: 3, name: code, inputs: trunk}
-    - dense: {units: 6, name: image, inputs: trunk}
-  outputs: [code, image]
-loss: mean_squared_error
-optimizer: {sgd: {learning_rate: 0.05}}
-)";
-
-template <size_t kHead>
-ProgramPhase RecordHead(ProgramContext& context) {
-  ProgramPhase phase{.name = "head", .updates = {0}, .builder = context.NewBuilder()};
-  StepBuilder& builder = *phase.builder;
-  Model::Pass pass =
-      context.RecordForward(builder, 0, context.RecordInputsOf(builder, 0), /*training=*/true);
-  std::vector<Slice> d_outputs = context.RecordLosses(builder, 0, pass, /*with_gradients=*/true);
-  d_outputs[1 - kHead] = Slice{};
-  context.RecordBackward(builder, 0, pass, std::move(d_outputs));
-  return phase;
-}
-
-std::vector<ProgramPhase> RecordHeads(ProgramContext& context) {
-  std::vector<ProgramPhase> phases;
-  phases.push_back(RecordHead<0>(context));
-  phases.push_back(RecordHead<1>(context));
-  return phases;
-}
-
-std::vector<ProgramPhase> RecordFirstHead(ProgramContext& context) {
-  std::vector<ProgramPhase> phases;
-  phases.push_back(RecordHead<0>(context));
-  return phases;
-}
-
-ProgramPhase RecordHeadsEvaluate(ProgramContext& context) { return RecordHead<0>(context); }
-
-absl::Status AnyGraph(const JobGraph&) { return absl::OkStatus(); }
-
-constexpr ProgramDef kHeads = {"heads", "outputs in turn", &AnyGraph, &RecordHeads,
-                               &RecordHeadsEvaluate};
-constexpr ProgramDef kFirstHead = {"first head", "one output", &AnyGraph, &RecordFirstHead,
-                                   &RecordHeadsEvaluate};
-
-Dataset TwoHeadData() {
-  Dataset data = OneModelData();
-  data.targets.push_back(MakeColumn("image", Shape{6}, RandomFloats(kSamples * 6, 1)));
-  return data;
-}
-
-// What no loss of a phase depends on has gradient 0 in it, whatever the phase before has left.
-TEST(PhasesOfOneModel, LeaveAloneWhatTheirLossDoesNotDependOn) {
-  const Dataset data = TwoHeadData();
-  TrainingRunOptions options{
-      .job = absl::StrReplaceAll(absl::StrCat(kTwoHeads, kTraining), {{"epochs: 2", "steps: 1"}}),
-      .program = &kFirstHead,
-      .train = &data};
-  ASSERT_OK_AND_ASSIGN(const TrainingRunResult first, RunTraining(options));
-  options.program = &kHeads;
-  options.ranks = 3;
-
-  ASSERT_OK_AND_ASSIGN(const TrainingRunResult both, RunTraining(options));
-
-  // trunk, code, image: a kernel and a bias each. One SGD update of `code` in either run.
-  ASSERT_THAT(both.variables, SizeIs(6));
-  EXPECT_EQ(both.variables[2], first.variables[2]);
-  EXPECT_EQ(both.variables[3], first.variables[3]);
-  EXPECT_NE(both.variables[4], first.variables[4]);
-}
-
-TEST(PhasesOfOneModel, GiveOneHashForAnySplitAndCut) {
-  const Dataset data = TwoHeadData();
-  ExpectOneHash({.job = absl::StrCat(kTwoHeads, kTraining), .program = &kHeads, .train = &data});
 }
 
 }  // namespace

@@ -130,11 +130,11 @@ bool OwnedParameters::GradientsFinite(absl::Span<const size_t> models) const {
   return finite;
 }
 
-absl::Status OwnedParameters::Update(absl::Span<const size_t> models, int64_t t) {
-  for (const size_t model : models) {
+absl::Status OwnedParameters::Update(size_t phase, int64_t step) {
+  for (const size_t model : parts_.plan->train()[phase].phase.updates) {
     const OptimizerRange& update = updates_[model];
     Optimizer& optimizer = *parts_.graph->models[model].optimizer;
-    optimizer.BeginStep(t);
+    optimizer.BeginStep(UpdateNumber(model, phase, step));
     parts_.pool->Run(kernels::FlatUnits(update.count), [&](int64_t begin, int64_t end) {
       optimizer.Update(update, {begin, end});
     });
@@ -142,6 +142,17 @@ absl::Status OwnedParameters::Update(absl::Span<const size_t> models, int64_t t)
         parts_.executor->shared(parts_.plan->slices().values), value_bytes_[model], *parts_.pool));
   }
   return absl::OkStatus();
+}
+
+// From 1, over all steps: a program may update a model in several phases of a step.
+int64_t OwnedParameters::UpdateNumber(size_t model, size_t phase, int64_t step) const {
+  int64_t each_step = 0, number = 0;
+  for (size_t p = 0; p < parts_.plan->train().size(); ++p) {
+    const std::vector<size_t>& updates = parts_.plan->train()[p].phase.updates;
+    each_step += std::count(updates.begin(), updates.end(), model);
+    if (p == phase) number = each_step;
+  }
+  return step * each_step + number;
 }
 
 uint64_t OwnedParameters::Fingerprint() const {

@@ -48,8 +48,8 @@ class OwnedParameters {
   absl::Status ReduceGradients(absl::Span<const size_t> models);
   // Of the reduced gradients that this rank owns.
   bool GradientsFinite(absl::Span<const size_t> models) const;
-  // Update number `t`, from 1, of `models`, then shares the values.
-  absl::Status Update(absl::Span<const size_t> models, int64_t t);
+  // Updates the models of a phase in a step, from 0, then shares their values.
+  absl::Status Update(size_t phase, int64_t step);
 
   // Of all values, gaps included: equal on all ranks.
   uint64_t Fingerprint() const;
@@ -68,6 +68,7 @@ class OwnedParameters {
     float* snapshot;
     int64_t count;
   };
+  int64_t UpdateNumber(size_t model, size_t phase, int64_t step) const;
   void Clear();
   void PlanSnapshot();
   void AddPieces(size_t model, absl::string_view slot, const float* copied);

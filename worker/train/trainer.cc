@@ -219,7 +219,7 @@ absl::Status Trainer::RunPhase(size_t phase) {
                                             " differ from the others'; its memory is not sound"));
   }
   Lap(StepPart::kExchange);
-  const absl::Status updated = parameters_->Update(models, step_ + 1);
+  const absl::Status updated = parameters_->Update(phase, step_);
   Lap(StepPart::kUpdate);
   return updated;
 }
