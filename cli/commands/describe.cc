@@ -40,11 +40,9 @@ std::vector<Entry> EntriesOf(absl::Span<const Def* const> room) {
 }
 
 std::vector<Room> Rooms() {
-  std::vector<Entry> programs;
-  for (const ProgramDef* def : Programs()) programs.push_back({def->name, def->summary, {}});
   return {{"layers", EntriesOf(Layers())},          {"optimizers", EntriesOf(Optimizers())},
           {"losses", EntriesOf(Losses())},          {"initializers", EntriesOf(Initializers())},
-          {"formats", EntriesOf(DatasetFormats())}, {"programs", std::move(programs)}};
+          {"formats", EntriesOf(DatasetFormats())}, {"programs", EntriesOf(Programs())}};
 }
 
 std::string TypeOf(const OptionDoc& option) {

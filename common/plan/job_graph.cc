@@ -81,6 +81,13 @@ absl::Status CheckClassWeight(const JobSpec& spec, const JobGraph& graph) {
                                                  " classes; remove it"));
 }
 
+absl::Status CompleteByProgram(const JobSpec& spec, JobGraph& graph) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const ProgramDef* const program, FindProgram(spec.program()));
+  LOCKSTEP_ASSIGN_OR_RETURN(graph.program, CheckOptions(program->options, spec.program().options,
+                                                        spec.program().OptionsWhere()));
+  return absl::OkStatus();
+}
+
 const DataField* FindField(const std::vector<DataField>& fields, const std::string& name) {
   for (const DataField& field : fields) {
     if (field.name == name) return &field;
@@ -154,6 +161,7 @@ absl::StatusOr<JobGraph> BuildJobGraph(const JobSpec& spec) {
     graph.outputs.push_back(std::move(output));
   }
   LOCKSTEP_RETURN_IF_ERROR(CheckClassWeight(spec, graph));
+  LOCKSTEP_RETURN_IF_ERROR(CompleteByProgram(spec, graph));
   return graph;
 }
 

@@ -25,8 +25,12 @@ absl::Span<const ProgramDef* const> Programs() {
   return kRoom;
 }
 
+absl::StatusOr<const ProgramDef*> FindProgram(const Node& node) {
+  return FindInRoom(Programs(), "program", node);
+}
+
 absl::StatusOr<const ProgramDef*> FindProgram(absl::string_view name) {
-  return FindInRoom(Programs(), "program", Node{.type = std::string(name), .where = "program"});
+  return FindProgram(Node{.type = std::string(name), .where = "program"});
 }
 
 std::unique_ptr<StepBuilder> ProgramContext::NewBuilder() const {

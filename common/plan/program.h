@@ -51,6 +51,7 @@ struct JobGraph {
   std::vector<JobOutput> outputs;  // by model, then output
   std::unique_ptr<ParameterSet> parameters;
   size_t sum_count = 0;
+  Options program;  // of the job's program
 };
 
 // Persistent slices that the trainer fills before or reads after a phase.
@@ -127,10 +128,12 @@ struct ProgramDef {
   std::vector<ProgramPhase> (*record_train)(ProgramContext& context);
   // The evaluation pass of one batch: losses and metrics into the sums.
   ProgramPhase (*record_evaluate)(ProgramContext& context);
+  absl::Span<const OptionDoc> options = {};
 };
 
 // Sorted by name.
 absl::Span<const ProgramDef* const> Programs();
+absl::StatusOr<const ProgramDef*> FindProgram(const Node& node);
 absl::StatusOr<const ProgramDef*> FindProgram(absl::string_view name);
 
 }  // namespace lockstep

@@ -115,7 +115,7 @@ Value IdentityValue(const JobSpec& spec) {
     optimizers.Set(entry.model, NodeValue(entry.optimizer));
   }
   Value value = Value::MakeMap();
-  value.Set("program", Value::String(spec.program()));
+  value.Set("program", NodeValue(spec.program()));
   value.Set("models", std::move(models));
   value.Set("data", DataValue(spec.data()));
   value.Set("train", TrainIdentity(spec.train()));

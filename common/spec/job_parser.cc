@@ -31,10 +31,7 @@ constexpr OptionDoc kJobKeys[] = {
     {.name = "name", .fallback = "job", .help = "what lists and logs call the job"},
     Section("model", "null", "the model: layers and input_shape"),
     Section("models", "null", "several models: {name: model}"),
-    {.name = "program",
-     .type = OptionType::kString,
-     .fallback = "supervised",
-     .help = "the training program"},
+    Section("program", "supervised", "the training program"),
     Section("data", "", "where samples come from"),
     Section("train", "{}", "batch size, epochs, seed"),
     Section("loss", "null", "the loss, or {output: loss}"),
@@ -165,7 +162,7 @@ class JobSpecParser {
   absl::StatusOr<JobSpec> Parse() {
     LOCKSTEP_RETURN_IF_ERROR(CheckName(job_.GetValue("name"), "name"));
     spec_.name_ = job_.GetValue("name").string();
-    spec_.program_ = job_.GetString("program");
+    LOCKSTEP_ASSIGN_OR_RETURN(spec_.program_, ParseNode(job_.GetValue("program"), "program"));
     LOCKSTEP_RETURN_IF_ERROR(ParseModels());
     LOCKSTEP_RETURN_IF_ERROR(ParseData());
     LOCKSTEP_RETURN_IF_ERROR(ParseTrain());

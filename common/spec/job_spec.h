@@ -151,7 +151,7 @@ struct OverrideWords {
 class JobSpec {
  public:
   const std::string& name() const { return name_; }
-  const std::string& program() const { return program_; }
+  const Node& program() const { return program_; }
   const std::vector<ModelSpec>& models() const { return models_; }  // by name; at least one
   const DataSpec& data() const { return data_; }
   const TrainSpec& train() const { return train_; }
@@ -175,7 +175,7 @@ class JobSpec {
   JobSpec() = default;
 
   std::string name_;
-  std::string program_;
+  Node program_;
   std::vector<ModelSpec> models_;
   DataSpec data_;
   TrainSpec train_;

@@ -29,7 +29,8 @@ TEST(CanonicalJson, HoldsEveryKeySortedWithItsDefaults) {
       R"("input_layer","shape":[4]}],"layers":[{"options":{"inputs":["input_layer"],"name":)"
       R"("dense","trainable":true,"units":2},"type":"dense"}],"outputs":["dense"]}},"name":"job",)"
       R"("optimizers":{"model":{"options":{},"type":"adam"}},"output":{"directory":"/jobs/out",)"
-      R"("formats":["safetensors"]},"program":"supervised","resources":{"threads":1,"workers":1},)"
+      R"("formats":["safetensors"]},"program":{"options":{},"type":"supervised"},)"
+      R"("resources":{"threads":1,"workers":1},)"
       R"("train":{"batch_size":32,"class_weight":{},"seed":0,"shuffle":true}})");
 }
 
@@ -43,7 +44,8 @@ TEST(CanonicalJson, IsAJobFileForTheSameJob) {
         "preprocess: {scale: 0.00392156862745098, offset: -1}}",
         "data: {train: {format: idx, inputs: x}, validation: {format: idx, inputs: a}, test: "
         "{format: idx, inputs: b}}",
-        "metrics: [accuracy, {top_k: {k: 5}}]", "optimizer: {adam: {learning_rate: 1e-3}}"}) {
+        "program: {gan: {noise: uniform}}", "metrics: [accuracy, {top_k: {k: 5}}]",
+        "optimizer: {adam: {learning_rate: 1e-3}}"}) {
     ASSERT_OK_AND_ASSIGN(const JobSpec spec, LoadWith(line));
     const std::string json = ToCanonicalJson(spec);
 

@@ -44,7 +44,8 @@ TEST(JobSpecProto, CarriesAJobThereAndBack) {
         "resources: {workers: 65536, threads: 2, memory: 4GiB}",
         "data: {train: {format: npz, path: a, inputs: {x: y}, rows: [1, null, true]}, "
         "validation_split: 0.25, preprocess: {scale: 0.00392156862745098, offset: -0.0}}",
-        "optimizer: {adam: {learning_rate: 1e-3, beta_1: 0.1}}", "metrics: [accuracy]"}) {
+        "optimizer: {adam: {learning_rate: 1e-3, beta_1: 0.1}}", "metrics: [accuracy]",
+        "program: {gan: {noise: uniform, samples: [4, 3]}}"}) {
     ASSERT_OK_AND_ASSIGN(const JobSpec spec, LoadWith(line));
 
     ASSERT_OK_AND_ASSIGN(const v1::JobSpec message, JobSpecToProto(spec));

@@ -56,7 +56,7 @@ TEST(JobSpec, HoldsEveryKeyOfTheJobFile) {
   ASSERT_OK_AND_ASSIGN(const JobSpec spec, LoadJobSpec(kFullJob, "job.yaml", "/jobs"));
 
   EXPECT_EQ(spec.name(), "fashion-cnn");
-  EXPECT_EQ(spec.program(), "supervised");
+  EXPECT_EQ(spec.program().type, "supervised");
   ASSERT_EQ(spec.models().size(), 1u);
   EXPECT_EQ(spec.models()[0].layers[4].name, "dense_1");
   EXPECT_EQ(spec.models()[0].layers[0].options.Find("filters")->int_value(), 32);
@@ -86,11 +86,21 @@ TEST(JobSpec, HoldsEveryKeyOfTheJobFile) {
   EXPECT_THAT(spec.output().formats, ElementsAre("safetensors"));
 }
 
+TEST(JobSpec, TakesAProgramWithOptions) {
+  ASSERT_OK_AND_ASSIGN(const JobSpec spec, LoadWith("program: {gan: {noise: uniform}}"));
+
+  EXPECT_EQ(spec.program().type, "gan");
+  ASSERT_NE(spec.program().options.Find("noise"), nullptr);
+  EXPECT_EQ(spec.program().options.Find("noise")->string(), "uniform");
+  EXPECT_EQ(spec.program().OptionsWhere(), "program.gan");
+  EXPECT_THAT(LoadWith("program: [gan]"), StatusIs(kInvalid, HasSubstr("program")));
+}
+
 TEST(JobSpec, HasTheDefaultsOfKeras) {
   ASSERT_OK_AND_ASSIGN(const JobSpec spec, LoadJobSpec(kSmallJob, "job.yaml", "/jobs"));
 
   EXPECT_EQ(spec.name(), "job");
-  EXPECT_EQ(spec.program(), "supervised");
+  EXPECT_EQ(spec.program().type, "supervised");
   EXPECT_EQ(spec.train(), TrainSpec{});
   EXPECT_EQ(spec.train().batch_size, 32);
   EXPECT_EQ(spec.train().epochs_max(), 1);
