@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -105,8 +106,15 @@ class StepBuilder {
     uint64_t dropout_key = 0;  // RandomKey(seed, kDropout)
   };
 
-  StepBuilder(BatchGeometry geometry, RunInputs inputs)
-      : geometry_(std::move(geometry)), inputs_(inputs) {}
+  // Bytes of the temporary buffers by id. Lists that share one may use each other's: what an
+  // earlier one has left is there when a later one of the step runs.
+  using Temporaries = std::shared_ptr<std::vector<int64_t>>;
+
+  StepBuilder(BatchGeometry geometry, RunInputs inputs, Temporaries temporaries = nullptr)
+      : geometry_(std::move(geometry)),
+        inputs_(inputs),
+        buffer_bytes_(temporaries == nullptr ? std::make_shared<std::vector<int64_t>>()
+                                             : std::move(temporaries)) {}
 
   const BatchGeometry& geometry() const { return geometry_; }
   const RunInputs& inputs() const { return inputs_; }
@@ -117,8 +125,8 @@ class StepBuilder {
 
   // Memory that lives from the first call that uses it to the last. Ids are given out by the plan.
   Slice Allocate(int64_t bytes) {
-    buffer_bytes_.push_back(bytes);
-    return {static_cast<int32_t>(buffer_bytes_.size()) - 1 + kTemporaryBase, 0};
+    buffer_bytes_->push_back(bytes);
+    return {static_cast<int32_t>(buffer_bytes_->size()) - 1 + kTemporaryBase, 0};
   }
   // [blocks][elements][16] floats.
   Slice AllocateActivation(int64_t elements) {
@@ -140,7 +148,7 @@ class StepBuilder {
   }
 
   const std::vector<Entry>& entries() const { return entries_; }
-  const std::vector<int64_t>& buffer_bytes() const { return buffer_bytes_; }
+  const std::vector<int64_t>& buffer_bytes() const { return *buffer_bytes_; }
 
   // Temporary buffers have ids from here on, persistent ones (common/plan) below.
   static constexpr int32_t kTemporaryBase = 1 << 16;
@@ -149,7 +157,7 @@ class StepBuilder {
   BatchGeometry geometry_;
   RunInputs inputs_;
   std::vector<Entry> entries_;
-  std::vector<int64_t> buffer_bytes_;
+  Temporaries buffer_bytes_;
 };
 
 }  // namespace lockstep

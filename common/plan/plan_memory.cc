@@ -87,18 +87,27 @@ int64_t ArenaLowerBound(const std::vector<LiveRange>& ranges) {
   return bound;
 }
 
-std::vector<LiveRange> LiveRangesOf(const StepBuilder& builder, size_t persistent_count) {
+std::vector<LiveRange> LiveRangesOf(absl::Span<const StepBuilder* const> lists,
+                                    size_t persistent_count) {
   std::vector<LiveRange> ranges;
-  for (const int64_t bytes : builder.buffer_bytes()) ranges.push_back({.bytes = bytes});
+  if (lists.empty()) return ranges;
+  for (const int64_t bytes : lists[0]->buffer_bytes()) ranges.push_back({.bytes = bytes});
   RecordingBinder binder(ranges, persistent_count);
-  for (size_t e = 0; e < builder.entries().size(); ++e) {
-    binder.set_call(static_cast<int32_t>(e));
-    const StepBuilder::Entry& entry = builder.entries()[e];
-    if (entry.kind == StepBuilder::Entry::Kind::kCall) {
-      entry.bind(binder);
-    } else {
-      binder.At(entry.collective.partials);
-      binder.At(entry.collective.result);
+  int32_t call = 0;
+  for (const StepBuilder* list : lists) {
+    LOCKSTEP_CHECK(&list->buffer_bytes() == &lists[0]->buffer_bytes());  // one numbering
+    const int32_t begin = call;
+    for (const StepBuilder::Entry& entry : list->entries()) {
+      binder.set_call(call++);
+      if (entry.kind == StepBuilder::Entry::Kind::kCall) {
+        entry.bind(binder);
+      } else {
+        binder.At(entry.collective.partials);
+        binder.At(entry.collective.result);
+      }
+    }
+    for (LiveRange& range : ranges) {
+      if (Used(range) && range.first < begin && range.last >= begin) range.last = call - 1;
     }
   }
   return ranges;

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
+
 #include "common/nn/step_builder.h"
 
 namespace lockstep {
@@ -37,9 +39,12 @@ ArenaLayout LayOutArena(const std::vector<LiveRange>& ranges);
 // The most bytes alive at any call: no layout can do with less.
 int64_t ArenaLowerBound(const std::vector<LiveRange>& ranges);
 
-// The temporaries of a recorded list, from what each call asks for while it is bound to addresses
-// that nobody reads.
-std::vector<LiveRange> LiveRangesOf(const StepBuilder& builder, size_t persistent_count);
+// The temporaries of lists that run one after another and share them, from what each call asks for
+// while it is bound to addresses that nobody reads; calls are numbered on from list to list. What
+// an earlier list has left stays to the end of the last one that uses it: that list may be walked
+// again to look at its values.
+std::vector<LiveRange> LiveRangesOf(absl::Span<const StepBuilder* const> lists,
+                                    size_t persistent_count);
 
 }  // namespace lockstep
 

@@ -34,7 +34,7 @@ absl::StatusOr<const ProgramDef*> FindProgram(absl::string_view name) {
 }
 
 std::unique_ptr<StepBuilder> ProgramContext::NewBuilder() const {
-  return std::make_unique<StepBuilder>(geometry, run_inputs);
+  return std::make_unique<StepBuilder>(geometry, run_inputs, temporaries_);
 }
 
 Slice ProgramContext::RecordInput(StepBuilder& builder, size_t input) const {

@@ -112,6 +112,7 @@ class ProgramContext {
   const JobGraph& graph_;
   const DataSignature& data_;
   const DataSpec& preprocess_;
+  StepBuilder::Temporaries temporaries_ = std::make_shared<std::vector<int64_t>>();
   uint32_t next_node_call_ = 0;
 };
 

@@ -36,9 +36,7 @@ std::unique_ptr<StaticPlan> StaticPlan::Create(const PlanRequest& request) {
   context.sums = plan->AddPersistent(
       "sums", std::max<int64_t>(1, subtrees * static_cast<int64_t>(graph.sum_count)) * 8);
   context.feed = plan->AddFeed(*request.train);
-  for (ProgramPhase& phase : request.program->record_train(context)) {
-    plan->train_.push_back(plan->LayOut(std::move(phase)));
-  }
+  plan->train_ = plan->LayOut(request.program->record_train(context));
   plan->PlanEvaluations();
   return plan;
 }
@@ -111,17 +109,23 @@ void StaticPlan::PlanEvaluations() {
     context->feed = known->second;
     context->values = context_->values;
     context->sums = context_->sums;
-    evaluations_.push_back({LayOut(request_.program->record_evaluate(*context)), known->second});
+    std::vector<ProgramPhase> phases;
+    phases.push_back(request_.program->record_evaluate(*context));
+    evaluations_.push_back({std::move(LayOut(std::move(phases))[0]), known->second});
     evaluation_contexts_.push_back(std::move(context));
   }
 }
 
-PlannedPhase StaticPlan::LayOut(ProgramPhase phase) {
-  const std::vector<LiveRange> ranges = LiveRangesOf(*phase.builder, persistent_.size());
-  PlannedPhase planned{.phase = std::move(phase),
-                       .arena = LayOutArena(ranges),
-                       .arena_lower_bound = ArenaLowerBound(ranges)};
-  arena_bytes_ = std::max(arena_bytes_, planned.arena.bytes);
+// Lists that share temporaries share one layout.
+std::vector<PlannedPhase> StaticPlan::LayOut(std::vector<ProgramPhase> phases) {
+  std::vector<const StepBuilder*> lists;
+  for (const ProgramPhase& phase : phases) lists.push_back(phase.builder.get());
+  const std::vector<LiveRange> ranges = LiveRangesOf(lists, persistent_.size());
+  const ArenaLayout arena = LayOutArena(ranges);
+  const int64_t lower_bound = ArenaLowerBound(ranges);
+  arena_bytes_ = std::max(arena_bytes_, arena.bytes);
+  std::vector<PlannedPhase> planned;
+  for (ProgramPhase& phase : phases) planned.push_back({std::move(phase), arena, lower_bound});
   return planned;
 }
 

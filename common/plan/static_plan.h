@@ -68,7 +68,7 @@ class StaticPlan {
   Slice AddPersistent(std::string name, int64_t bytes, bool shared = false);
   FeedSlices AddFeed(const DataSignature& data);
   void AddOwned();
-  PlannedPhase LayOut(ProgramPhase phase);
+  std::vector<PlannedPhase> LayOut(std::vector<ProgramPhase> phases);
   void PlanEvaluations();
 
   PlanRequest request_;

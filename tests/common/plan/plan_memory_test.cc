@@ -106,7 +106,7 @@ TEST(PlanMemory, LearnsRangesFromWhatEveryCallAsksFor) {
   asks({first.Elements(3), second});
   builder.Collective({.partials = second, .result = persistent});
 
-  const std::vector<LiveRange> ranges = LiveRangesOf(builder, 1);
+  const std::vector<LiveRange> ranges = LiveRangesOf({&builder}, 1);
 
   ASSERT_EQ(ranges.size(), 3u);
   EXPECT_THAT((std::vector<int64_t>{ranges[0].bytes, ranges[0].first, ranges[0].last}),
@@ -114,6 +114,36 @@ TEST(PlanMemory, LearnsRangesFromWhatEveryCallAsksFor) {
   EXPECT_THAT((std::vector<int64_t>{ranges[1].bytes, ranges[1].first, ranges[1].last}),
               ElementsAre(200, 2, 3));
   EXPECT_FALSE(Used(ranges[static_cast<size_t>(unused.buffer - StepBuilder::kTemporaryBase)]));
+}
+
+// A list may be walked again when it has ended, so nothing may have taken the place of what it had
+// from the one before.
+TEST(PlanMemory, KeepsWhatAnEarlierListHasLeftToTheEndOfTheLaterOne) {
+  const auto temporaries = std::make_shared<std::vector<int64_t>>();
+  StepBuilder first({.blocks = 1}, {}, temporaries), second({.blocks = 1}, {}, temporaries);
+  const auto asks = [](StepBuilder& builder, const Slice& slice) {
+    builder.Call({}, [slice](const Binder& at) {
+      at.At(slice);
+      return BoundCall{};
+    });
+  };
+  const Slice handed_on = first.Allocate(8), own = first.Allocate(8);
+  asks(first, handed_on);
+  asks(first, own);
+  const Slice later = second.Allocate(8);
+  asks(second, handed_on);
+  asks(second, later);
+  asks(second, later);
+
+  const std::vector<LiveRange> ranges = LiveRangesOf({&first, &second}, 0);
+
+  const auto ends = [](const LiveRange& range) {
+    return std::vector<int32_t>{range.first, range.last};
+  };
+  ASSERT_EQ(ranges.size(), 3u);
+  EXPECT_THAT(ends(ranges[0]), ElementsAre(0, 4));
+  EXPECT_THAT(ends(ranges[1]), ElementsAre(1, 1));
+  EXPECT_THAT(ends(ranges[2]), ElementsAre(3, 4));
 }
 
 // What a laptop must have of memory is near what it has to have.
