@@ -15,6 +15,7 @@ enum class RandomPurpose : uint64_t {
   kDropout = 3,
   kNoise = 4,
   kAugmentation = 5,
+  kFixedNoise = 6,
 };
 
 // The finaliser of Steele et al. 2014, of x + 0x9E3779B97F4A7C15.

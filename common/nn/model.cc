@@ -188,7 +188,7 @@ Model::Pass Model::Forward(StepBuilder& builder, const ForwardRequest& request) 
       continue;
     }
     const LayerInfo& info = layers_[calls_[c].layer];
-    LayerCall call{.label = tensors_[calls_[c].output].name,
+    LayerCall call{.label = request.label_prefix + tensors_[calls_[c].output].name,
                    .node_call = request.first_node_call + static_cast<uint32_t>(c),
                    .training = request.training,
                    .trainable = info.trainable};

@@ -72,6 +72,7 @@ class Model {
     std::vector<bool> logits;      // per output
     bool training = false;
     uint32_t first_node_call = 0;  // of this pass in the job
+    std::string label_prefix;      // of its calls: "generator/"
   };
   struct Pass {
     std::vector<LayerCall> calls;

@@ -100,10 +100,12 @@ class StepBuilder {
   // `shard_count`, `batch_position` and `step` are persistent inputs that the trainer fills before
   // each step.
   struct RunInputs {
-    Slice shard_count;         // int32 [shards]
-    Slice batch_position;      // int32 [blocks * 16]
-    Slice step;                // int64
-    uint64_t dropout_key = 0;  // RandomKey(seed, kDropout)
+    Slice shard_count;             // int32 [shards]
+    Slice batch_position;          // int32 [blocks * 16]
+    Slice step;                    // int64
+    uint64_t dropout_key = 0;      // RandomKey(seed, kDropout)
+    uint64_t noise_key = 0;        // RandomKey(seed, kNoise)
+    uint64_t fixed_noise_key = 0;  // RandomKey(seed, kFixedNoise)
   };
 
   // Bytes of the temporary buffers by id. Lists that share one may use each other's: what an

@@ -1,5 +1,6 @@
 #include "common/plan/job_graph.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -85,7 +86,7 @@ absl::Status CompleteByProgram(const JobSpec& spec, JobGraph& graph) {
   LOCKSTEP_ASSIGN_OR_RETURN(const ProgramDef* const program, FindProgram(spec.program()));
   LOCKSTEP_ASSIGN_OR_RETURN(graph.program, CheckOptions(program->options, spec.program().options,
                                                         spec.program().OptionsWhere()));
-  return absl::OkStatus();
+  return program->complete == nullptr ? absl::OkStatus() : program->complete(spec, graph);
 }
 
 const DataField* FindField(const std::vector<DataField>& fields, const std::string& name) {
@@ -167,17 +168,19 @@ absl::StatusOr<JobGraph> BuildJobGraph(const JobSpec& spec) {
 
 absl::Status MatchData(const JobGraph& graph, const DataSignature& data, absl::string_view what) {
   for (const JobModel& job_model : graph.models) {
-    for (size_t i = 0; i < job_model.model->input_count(); ++i) {
+    for (size_t i = 0; job_model.from_data && i < job_model.model->input_count(); ++i) {
       LOCKSTEP_RETURN_IF_ERROR(MatchInput(job_model.model->tensors()[i], data, what));
     }
   }
-  if (data.targets.size() != graph.outputs.size()) {
+  const auto wanted = std::count_if(graph.outputs.begin(), graph.outputs.end(),
+                                    [](const JobOutput& output) { return output.has_target; });
+  if (std::ssize(data.targets) != wanted) {
     return absl::InvalidArgumentError(absl::StrCat(what, ".targets: ", data.targets.size(),
-                                                   " targets for ", graph.outputs.size(),
+                                                   " targets for ", wanted,
                                                    " outputs with a loss; give one for each"));
   }
   for (size_t o = 0; o < graph.outputs.size(); ++o) {
-    LOCKSTEP_RETURN_IF_ERROR(MatchTarget(graph, o, data, what));
+    if (graph.outputs[o].has_target) LOCKSTEP_RETURN_IF_ERROR(MatchTarget(graph, o, data, what));
   }
   return absl::OkStatus();
 }

@@ -14,11 +14,12 @@
 namespace lockstep {
 namespace {
 
-// What the data has to deliver: every input of the models once, then a target per loss.
-DataNames NamesOf(const JobSpec& spec) {
+// What the data has to deliver: every input of the models once, then a target per loss of the job.
+DataNames NamesOf(const JobSpec& spec, const JobGraph& graph) {
   DataNames names;
-  for (const ModelSpec& model : spec.models()) {
-    for (const InputSpec& input : model.inputs) {
+  for (size_t m = 0; m < graph.models.size(); ++m) {
+    if (!graph.models[m].from_data) continue;
+    for (const InputSpec& input : spec.models()[m].inputs) {
       if (std::find(names.inputs.begin(), names.inputs.end(), input.name) == names.inputs.end()) {
         names.inputs.push_back(input.name);
       }
@@ -32,7 +33,8 @@ DataNames NamesOf(const JobSpec& spec) {
 
 absl::StatusOr<JobDataset> Open(const PreparedJob& job, const DataSourceSpec& source,
                                 DataEnvironment& environment) {
-  LOCKSTEP_ASSIGN_OR_RETURN(Dataset dataset, OpenDataset(source, NamesOf(job.spec), environment));
+  LOCKSTEP_ASSIGN_OR_RETURN(Dataset dataset,
+                            OpenDataset(source, NamesOf(job.spec, job.graph), environment));
   JobDataset opened{.dataset = std::make_shared<const Dataset>(std::move(dataset))};
   opened.signature = opened.dataset->signature();
   opened.samples = {0, opened.dataset->count};

@@ -92,7 +92,28 @@ Model::Pass ProgramContext::RecordForward(StepBuilder& builder, size_t model,
                                             .offsets = job_model.offsets,
                                             .logits = std::move(logits),
                                             .training = training,
-                                            .first_node_call = first_node_call});
+                                            .first_node_call = first_node_call,
+                                            .label_prefix = LabelPrefix(model)});
+}
+
+std::string ProgramContext::LabelPrefix(size_t model) const {
+  return graph_.models.size() > 1 ? graph_.models[model].model->name() + "/" : "";
+}
+
+std::vector<Slice> ProgramContext::RecordNoise(StepBuilder& builder, size_t model, NoiseKind kind,
+                                               bool fixed) {
+  const Model& m = *graph_.models[model].model;
+  std::vector<Slice> inputs;
+  for (size_t i = 0; i < m.input_count(); ++i) {
+    const Model::Tensor& input = m.tensors()[i];
+    inputs.push_back(lockstep::RecordNoise(
+        builder, {.label = absl::StrCat(LabelPrefix(model), input.name, "/noise"),
+                  .kind = kind,
+                  .elements = input.shape.elements(),
+                  .source = fixed ? static_cast<uint32_t>(i) : next_node_call_++,
+                  .fixed = fixed}));
+  }
+  return inputs;
 }
 
 std::vector<Slice> ProgramContext::RecordLosses(StepBuilder& builder, size_t model,

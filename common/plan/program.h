@@ -18,6 +18,7 @@
 #include "common/nn/loss.h"
 #include "common/nn/metrics.h"
 #include "common/nn/model.h"
+#include "common/nn/noise.h"
 #include "common/nn/parameters.h"
 #include "common/optim/optimizer.h"
 #include "common/plan/plan_memory.h"
@@ -30,6 +31,7 @@ struct JobModel {
   std::unique_ptr<Model> model;
   std::unique_ptr<Optimizer> optimizer;
   std::vector<int64_t> offsets;  // of its variables in the flat buffers
+  bool from_data = true;         // its inputs are the data's; else the program makes them
 };
 
 // One output with a loss; sums[first_sum] is its loss, then one sum per metric.
@@ -39,7 +41,8 @@ struct JobOutput {
   std::string key;    // name in metrics: "" where the job has just one output
   std::unique_ptr<Loss> loss;
   double loss_weight = 1;
-  bool logits = false;  // the loss takes the logits
+  bool logits = false;     // the loss takes the logits
+  bool has_target = true;  // the data has a target for it; else the program does
   std::vector<MetricKind> metrics;
   std::vector<std::string> metric_names;
   size_t first_sum = 0;
@@ -48,7 +51,7 @@ struct JobOutput {
 // The models, outputs and parameters of a job, shapes proven. Immutable.
 struct JobGraph {
   std::vector<JobModel> models;    // by name
-  std::vector<JobOutput> outputs;  // by model, then output
+  std::vector<JobOutput> outputs;  // by model, then output; all have targets in the data, or none
   std::unique_ptr<ParameterSet> parameters;
   size_t sum_count = 0;
   Options program;  // of the job's program
@@ -88,6 +91,9 @@ class ProgramContext {
   // `with_gradients`.
   std::vector<Slice> RecordLosses(StepBuilder& builder, size_t model, const Model::Pass& pass,
                                   bool with_gradients) const;
+  // sums[sum] of each subtree: the shard tree over the slots' values times their weights (invalid:
+  // 1).
+  void RecordSum(StepBuilder& builder, Slice per_slot, Slice weight, size_t sum) const;
   // Backward with variable gradients into the gradient buffers; of what no loss depends on they are
   // zero.
   void RecordBackward(StepBuilder& builder, size_t model, Model::Pass& pass,
@@ -97,6 +103,8 @@ class ProgramContext {
   // Of several passes, in forward order: one gradient.
   void RecordBackward(StepBuilder& builder, size_t model,
                       absl::Span<const Model::PassGradients> passes) const;
+  // A model's inputs from noise: of this step, or `fixed`.
+  std::vector<Slice> RecordNoise(StepBuilder& builder, size_t model, NoiseKind kind, bool fixed);
 
   BatchGeometry geometry;
   StepBuilder::RunInputs run_inputs;
@@ -106,8 +114,8 @@ class ProgramContext {
   Slice sums;                    // double [subtrees][graph.sum_count]
 
  private:
+  std::string LabelPrefix(size_t model) const;
   Slice RecordTarget(StepBuilder& builder, size_t output, const Shape& shape) const;
-  void RecordSum(StepBuilder& builder, Slice per_slot, Slice weight, size_t sum) const;
 
   const JobGraph& graph_;
   const DataSignature& data_;
@@ -130,6 +138,9 @@ struct ProgramDef {
   // The evaluation pass of one batch: losses and metrics into the sums.
   ProgramPhase (*record_evaluate)(ProgramContext& context);
   absl::Span<const OptionDoc> options = {};
+  // Adds to the graph of the job's models what the program brings itself: losses, inputs that are
+  // not data. Null: nothing. INVALID_ARGUMENT where it cannot.
+  absl::Status (*complete)(const JobSpec& spec, JobGraph& graph) = nullptr;
 };
 
 // Sorted by name.

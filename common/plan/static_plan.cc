@@ -32,7 +32,9 @@ std::unique_ptr<StaticPlan> StaticPlan::Create(const PlanRequest& request) {
       .shard_count = plan->AddPersistent("shard counts", std::max(1, context.geometry.shards) * 4),
       .batch_position = plan->AddPersistent("batch positions", slots * 4),
       .step = plan->AddPersistent("step", 8),
-      .dropout_key = RandomKey(spec.train().seed, RandomPurpose::kDropout)};
+      .dropout_key = RandomKey(spec.train().seed, RandomPurpose::kDropout),
+      .noise_key = RandomKey(spec.train().seed, RandomPurpose::kNoise),
+      .fixed_noise_key = RandomKey(spec.train().seed, RandomPurpose::kFixedNoise)};
   context.sums = plan->AddPersistent(
       "sums", std::max<int64_t>(1, subtrees * static_cast<int64_t>(graph.sum_count)) * 8);
   context.feed = plan->AddFeed(*request.train);
@@ -56,11 +58,14 @@ FeedSlices StaticPlan::AddFeed(const DataSignature& data) {
   };
   for (const DataField& field : data.inputs) feed.input_rows.push_back(rows(field, "input"));
   for (size_t o = 0; o < graph.outputs.size(); ++o) {
-    const bool labels = graph.outputs[o].loss->target_kind() == TargetKind::kLabels;
-    const std::string name = absl::StrCat("'", data.targets[o].name, "'");
+    const JobOutput& output = graph.outputs[o];
+    const bool labels = output.loss->target_kind() == TargetKind::kLabels;
+    const std::string name =
+        absl::StrCat("'", output.has_target ? data.targets[o].name : output.key, "'");
     feed.labels.push_back(labels ? AddPersistent(absl::StrCat("labels ", name), slots * 4)
                                  : Slice{});
-    feed.target_rows.push_back(labels ? Slice{} : rows(data.targets[o], "target"));
+    feed.target_rows.push_back(labels || !output.has_target ? Slice{}
+                                                            : rows(data.targets[o], "target"));
     feed.seeds.push_back(AddPersistent(absl::StrCat("seeds ", name), slots * 4));
     feed.weights.push_back(AddPersistent(absl::StrCat("weights ", name), slots * 4));
   }

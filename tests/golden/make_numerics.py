@@ -18,6 +18,7 @@ from pathlib import Path
 import layers as ly
 import lstm
 import numerics as nx
+import tiny_gan as gan
 from tiny_job import JOB, TinyJob, flat, images, labels, nest
 
 FILE = Path(__file__).with_name("numerics.json")
@@ -417,6 +418,20 @@ def dropouts() -> list:
     return cases
 
 
+def noises() -> list:
+    """Numbers at small and large steps, and those that do not change."""
+    cases = []
+    positions = [0, 1, 5, 1000]
+    for kind, elements, seed, step, call in (("normal", 10, 7, 0, 0), ("uniform", 5, 0, 3, 65535),
+                                             ("normal", 67, 2**40, 2**32 + 9, 2)):  # fmt: skip
+        values = [gan.noise_of(kind, seed, step, call, p, elements) for p in positions]
+        fixed = [gan.fixed_noise_of(kind, seed, call, p, elements) for p in positions]
+        cases.append({"kind": kind, "elements": elements, "seed": words([seed]),
+                      "step": words([step]), "call": call, "positions": integers(positions),
+                      "values": floats(values), "fixed": floats(fixed)})  # fmt: skip
+    return cases
+
+
 def decodes() -> list:
     """fma(float(x), scale, offset) of bytes and doubles."""
     scale, offset = nx.f32(1 / 255), nx.f32(-0.1)
@@ -535,12 +550,13 @@ def alphas() -> dict:
 
 
 def hashes() -> dict:
-    """The hash of given values, and of a job before and after training."""
+    """The hash of given values, of a job before and after training, and of a GAN."""
     v = Values(15)
     tensors = [("conv2d/kernel", (3, 3, 1, 2), flat(v(18))), ("conv2d/bias", (2,), [0.0, -0.0])]
-    job = TinyJob()
+    job, tiny_gan = TinyJob(), gan.TinyGan()
     before = job.sha256()
     job.run()
+    tiny_gan.run()
     return {
         "tensors": [{"path": path, "shape": integers(shape), "values": floats(values)}
                     for path, shape, values in tensors],
@@ -548,6 +564,10 @@ def hashes() -> dict:
         "job": {"yaml": JOB, "images": integers(images()), "labels": integers(labels()),
                 "initial_sha256": before, "trained_sha256": job.sha256(),
                 "losses": doubles(job.losses)},
+        "gan": {"yaml": gan.JOB, "images": integers(gan.gan_images()),
+                "trained_sha256": tiny_gan.sha256(),
+                "d_losses": doubles([d for d, _ in tiny_gan.losses]),
+                "g_losses": doubles([g for _, g in tiny_gan.losses])},
     }  # fmt: skip
 
 
@@ -558,7 +578,8 @@ def document() -> str:
         "random": random_numbers(), "initializers": initializers(), "functions": functions(),
         "activations": activations(), "softmax": softmaxes(), "dense": denses(),
         "lstm": lstms(), "conv2d": conv2ds(), "pooling": poolings(), "batch_norm": batch_norms(),
-        "dropout": dropouts(), "decode": decodes(), "losses": losses(), "weights": weights(),
+        "dropout": dropouts(), "noise": noises(), "decode": decodes(), "losses": losses(),
+        "weights": weights(),
         "optimizers": optimizers(), "alphas": alphas(), "hash": hashes(),
     }  # fmt: skip
     return json.dumps(content, indent=1) + "\n"

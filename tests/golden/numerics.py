@@ -208,7 +208,7 @@ def maximal_subtrees(begin: int, end: int) -> list[tuple[int, int]]:
 
 # --- 4. Random numbers ---
 
-INITIALIZER, SHUFFLE, DROPOUT = 1, 2, 3
+INITIALIZER, SHUFFLE, DROPOUT, NOISE, FIXED_NOISE = 1, 2, 3, 4, 6
 MASK32, MASK64 = 2**32 - 1, 2**64 - 1
 
 
@@ -245,11 +245,25 @@ def initializer_words(seed: int, variable: int, count: int) -> list[int]:
     return words[:count]
 
 
+def _call_word(key: int, step: int, call: int, position: int, element: int) -> int:
+    high = (call << 16) | ((step >> 32) & 0xFFFF)
+    return philox((element // 4, position, step & MASK32, high), key)[element % 4]
+
+
 def dropout_word(seed: int, step: int, call: int, position: int, element: int) -> int:
     """The word of an element inside its sample."""
-    high = (call << 16) | ((step >> 32) & 0xFFFF)
-    counter = (element // 4, position, step & MASK32, high)
-    return philox(counter, random_key(seed, DROPOUT))[element % 4]
+    return _call_word(random_key(seed, DROPOUT), step, call, position, element)
+
+
+def noise_word(seed: int, step: int, call: int, position: int, element: int) -> int:
+    """The same for noise."""
+    return _call_word(random_key(seed, NOISE), step, call, position, element)
+
+
+def fixed_noise_word(seed: int, source: int, position: int, element: int) -> int:
+    """Of noise that does not change from step to step."""
+    counter = (element // 4, position, source, 0)
+    return philox(counter, random_key(seed, FIXED_NOISE))[element % 4]
 
 
 def uniform(word: int) -> float:

@@ -110,7 +110,7 @@ absl::Status BatchLoader::LoadSlot(int64_t slot, int64_t sample, double divisor)
     sample_weight = RealAt(dataset_.weights->field().type, sample_.data());
   }
   for (size_t o = 0; o < graph_.outputs.size(); ++o) {
-    LOCKSTEP_RETURN_IF_ERROR(LoadTarget(o, slot, sample));
+    if (graph_.outputs[o].has_target) LOCKSTEP_RETURN_IF_ERROR(LoadTarget(o, slot, sample));
     double weight = sample_weight;
     if (feed_.labels[o] != nullptr && !class_weight_.empty()) {
       const auto label = static_cast<size_t>(feed_.labels[o][slot]);
