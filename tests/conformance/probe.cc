@@ -150,6 +150,7 @@ class ProbeRank {
     const int64_t slots = int64_t{kernels::kBlockLanes} * slices().geometry.blocks;
     left.rows.resize(signature_.inputs.size());
     for (size_t f = 0; f < signature_.inputs.size(); ++f) {
+      if (signature_.inputs[f].type != kernels::SampleType::kF32) continue;  // no pass writes it
       const int64_t elements = signature_.inputs[f].shape.elements();
       const float* const rows = executor_->At(slices().feed.input_rows[f]);
       for (int64_t slot = 0; slot < slots; ++slot) {

@@ -48,10 +48,11 @@ struct ProbeRequest {
 };
 
 struct ProbeResult {
-  std::vector<std::vector<float>> fields;  // by data input, its rows after the pass, in batch order
-  NamedValues variables;                   // after the pass
-  NamedValues gradients;                   // of the trainable variables, summed over all shards
-  std::vector<double> sums;                // the shard tree over JobGraph's sums
+  // By data input, its rows after the pass, in batch order; empty where they are no floats.
+  std::vector<std::vector<float>> fields;
+  NamedValues variables;     // after the pass
+  NamedValues gradients;     // of the trainable variables, summed over all shards
+  std::vector<double> sums;  // the shard tree over JobGraph's sums
 };
 
 // Every phase of the program, gradients reduced, nothing updated. Ranks that disagree on a
