@@ -239,6 +239,9 @@ std::string ToText(const PlanReport& report) {
   for (const PlannedEvaluation& evaluation : plan.evaluations()) {
     absl::StrAppend(&text, PhaseText(report, evaluation.phase, nullptr));
   }
+  if (plan.pictures().has_value()) {
+    absl::StrAppend(&text, PhaseText(report, plan.pictures()->phase, nullptr));
+  }
   return absl::StrCat(text, MemoryText(plan));
 }
 
@@ -250,6 +253,9 @@ Value ToValue(const PlanReport& report) {
   }
   for (const PlannedEvaluation& evaluation : plan.evaluations()) {
     phases.push_back(PhaseValue(report, evaluation.phase, nullptr));
+  }
+  if (plan.pictures().has_value()) {
+    phases.push_back(PhaseValue(report, plan.pictures()->phase, nullptr));
   }
   Value::List buffers;
   for (const PersistentBuffer& buffer : plan.persistent()) {

@@ -10,7 +10,8 @@ packages=(
   ca-certificates ccache cmake g++ git ninja-build pkg-config python3
   # libraries
   libabsl-dev libcli11-dev libeigen3-dev libgmock-dev libgrpc++-dev libgtest-dev libhwy-dev
-  libopenmpi-dev libprotobuf-dev libspdlog-dev libssl-dev libxxhash-dev libyaml-cpp-dev libzip-dev
+  libopenmpi-dev libpng-dev libprotobuf-dev libspdlog-dev libssl-dev libxxhash-dev libyaml-cpp-dev
+  libzip-dev
   nlohmann-json3-dev openmpi-bin protobuf-compiler protobuf-compiler-grpc zlib1g-dev
   # the data of the first example
   dataset-fashion-mnist

@@ -27,6 +27,7 @@ namespace lockstep {
 // Written last: a directory that has it holds a finished run.
 inline constexpr char kResultName[] = "result.json";
 inline constexpr char kMetricsName[] = "metrics.jsonl";
+inline constexpr char kSamplesName[] = "samples";
 
 std::string CheckpointRoot(const std::string& output_directory);  // "<out>/checkpoints"
 

@@ -7,6 +7,7 @@
 #define LOCKSTEP_COMMON_PLAN_PROGRAM_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,6 +71,15 @@ struct ProgramPhase {
   std::string name;
   std::vector<size_t> updates;  // models whose gradients the phase leaves in the gradient buffers
   std::unique_ptr<StepBuilder> builder;
+};
+
+// Pictures that a program shows after each epoch, from noise that stays the same.
+struct PictureSheet {
+  Shape picture;  // (height, width) or (height, width, channels), 1 or 3 of them
+  int64_t rows = 0;
+  int64_t columns = 0;
+  float black = 0;  // values that become bytes 0 and 255
+  float white = 1;
 };
 
 // What a program records with. References outlive it.
@@ -141,6 +151,12 @@ struct ProgramDef {
   // Adds to the graph of the job's models what the program brings itself: losses, inputs that are
   // not data. Null: nothing. INVALID_ARGUMENT where it cannot.
   absl::Status (*complete)(const JobSpec& spec, JobGraph& graph) = nullptr;
+  // The pictures it shows, if it can for these data; null: none. record_pictures fills `bytes`, u8
+  // [slots][elements], with those whose numbers are the batch positions, without collectives.
+  std::optional<PictureSheet> (*picture_sheet)(const JobGraph& graph, const DataSignature& data,
+                                               const DataSpec& preprocess) = nullptr;
+  ProgramPhase (*record_pictures)(ProgramContext& context, const PictureSheet& sheet,
+                                  Slice bytes) = nullptr;
 };
 
 // Sorted by name.

@@ -40,6 +40,7 @@ std::unique_ptr<StaticPlan> StaticPlan::Create(const PlanRequest& request) {
   context.feed = plan->AddFeed(*request.train);
   plan->train_ = plan->LayOut(request.program->record_train(context));
   plan->PlanEvaluations();
+  plan->PlanPictures();
   return plan;
 }
 
@@ -119,6 +120,24 @@ void StaticPlan::PlanEvaluations() {
     evaluations_.push_back({std::move(LayOut(std::move(phases))[0]), known->second});
     evaluation_contexts_.push_back(std::move(context));
   }
+}
+
+void StaticPlan::PlanPictures() {
+  if (request_.program->picture_sheet == nullptr) return;
+  const std::optional<PictureSheet> sheet =
+      request_.program->picture_sheet(*request_.graph, *request_.train, request_.spec->data());
+  if (!sheet.has_value()) return;
+  const int64_t slots = int64_t{kernels::kBlockLanes} * request_.geometry.blocks;
+  auto context =
+      std::make_unique<ProgramContext>(*request_.graph, *request_.train, request_.spec->data());
+  context->geometry = context_->geometry;
+  context->run_inputs = context_->run_inputs;
+  context->values = context_->values;
+  const Slice bytes = AddPersistent("pictures", slots * sheet->picture.elements());
+  std::vector<ProgramPhase> phases;
+  phases.push_back(request_.program->record_pictures(*context, *sheet, bytes));
+  pictures_ = PlannedPictures{*sheet, std::move(LayOut(std::move(phases))[0]), bytes};
+  evaluation_contexts_.push_back(std::move(context));
 }
 
 // Lists that share temporaries share one layout.

@@ -6,6 +6,7 @@
 #define LOCKSTEP_COMMON_PLAN_STATIC_PLAN_H_
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "common/plan/plan_memory.h"
@@ -23,6 +24,13 @@ struct PlannedPhase {
 struct PlannedEvaluation {
   PlannedPhase phase;
   FeedSlices feed;
+};
+
+// What fills the bytes of as many pictures as the rank has slots; no other rank takes part.
+struct PlannedPictures {
+  PictureSheet sheet;
+  PlannedPhase phase;
+  Slice bytes;  // u8 [slots][elements of a picture]
 };
 
 // The part of a model's trainable variables that this rank updates, and the optimizer's arrays for
@@ -52,6 +60,8 @@ class StaticPlan {
   const std::vector<PersistentBuffer>& persistent() const { return persistent_; }
   const std::vector<PlannedPhase>& train() const { return train_; }
   const std::vector<PlannedEvaluation>& evaluations() const { return evaluations_; }
+  // Absent where the program shows none.
+  const std::optional<PlannedPictures>& pictures() const { return pictures_; }
   const ProgramContext& slices() const { return *context_; }
   const std::vector<OwnedModel>& owned() const { return owned_; }  // by model
   // Copies of what this rank owns (each model's values, then its state; rank 0: then the variables
@@ -69,6 +79,7 @@ class StaticPlan {
   FeedSlices AddFeed(const DataSignature& data);
   void AddOwned();
   std::vector<PlannedPhase> LayOut(std::vector<ProgramPhase> phases);
+  void PlanPictures();
   void PlanEvaluations();
 
   PlanRequest request_;
@@ -77,6 +88,7 @@ class StaticPlan {
   std::vector<std::unique_ptr<ProgramContext>> evaluation_contexts_;
   std::vector<PlannedPhase> train_;
   std::vector<PlannedEvaluation> evaluations_;
+  std::optional<PlannedPictures> pictures_;
   std::vector<OwnedModel> owned_;
   Slice snapshot_;
   int64_t arena_bytes_ = 0;

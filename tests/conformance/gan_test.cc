@@ -1,5 +1,5 @@
 // The program gan beyond what every program must do (program_test.cc) and its bits
-// (tests/golden/gan_golden_test.cc): what it refuses, memory that lasts over both phases.
+// (tests/golden/gan_golden_test.cc): what it refuses, memory that lasts over both phases, pictures.
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
@@ -8,10 +8,12 @@
 #include "tests/conformance/one_hash.h"
 #include "tests/conformance/probe.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
 
 namespace lockstep::testing {
 namespace {
 
+using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -66,6 +68,7 @@ TEST_F(GanProgram, RefusesWhatIsNoPairOfThem) {
       {{{"program: gan", "program: {gan: {discriminator: generator}}"}},
        "program.gan.discriminator: is the generator too; name the other model"},
       {{{"program: gan", "program: {gan: {noise: pink}}"}}, "program.gan.noise"},
+      {{{"program: gan", "program: {gan: {samples: [0, 1]}}"}}, "program.gan.samples"},
       {{{"program: gan", "program: {gan: {latent: 3}}"}}, "program.gan"},
       {{{"program: gan", "program: gan\nloss: mean_squared_error"}},
        "program gan has its own losses; remove 'loss'"},
@@ -192,6 +195,81 @@ TEST_F(GanProgram, EvaluatesOnNoiseThatDoesNotChange) {
   EXPECT_EQ(last[4].first, "val_d_loss");
   for (size_t m = 3; m < last.size(); ++m) EXPECT_EQ(last[m], observer.epochs[0].metrics[m]);
   EXPECT_NE(last[1], observer.epochs[0].metrics[1]) << "each step of training has its own";
+}
+
+// --- pictures ---
+
+std::vector<PicturesReport> PicturesOf(TrainingRunOptions options) {
+  RecordingObserver observer;
+  options.observer = &observer;
+  EXPECT_OK(RunTraining(options).status());
+  return observer.pictures;
+}
+
+TEST_F(GanProgram, ShowsTheSamePicturesForAnyCountOfRanks) {
+  TrainingRunOptions options = Options();
+  options.job = JobWith({{"program: gan", "program: {gan: {samples: [5, 7]}}"}});
+  const std::vector<PicturesReport> expected = PicturesOf(options);
+  ASSERT_THAT(expected, SizeIs(2));
+  EXPECT_EQ(expected[1].epoch, 2);
+  EXPECT_EQ(expected[1].sheet.picture, (Shape{3, 2}));
+  ASSERT_THAT(expected[0].bytes, SizeIs(5 * 7 * 6));
+  EXPECT_NE(expected[0].bytes, expected[1].bytes);
+  for (const int ranks : {2, 3, 8}) {
+    options.ranks = ranks;
+    const std::vector<PicturesReport> pictures = PicturesOf(options);
+    ASSERT_THAT(pictures, SizeIs(2));
+    for (size_t k = 0; k < 2; ++k) EXPECT_EQ(pictures[k].bytes, expected[k].bytes) << ranks;
+  }
+}
+
+TEST_F(GanProgram, ShowsThemAgainWhenAJobGoesOn) {
+  const TempDir dir;
+  TrainingRunOptions options = Options();
+  const std::vector<PicturesReport> expected = PicturesOf(options);
+  options.checkpoint_root = dir.File("checkpoints");
+  options.job = JobWith({{"epochs: 2", "epochs: 2, steps: 6"}});
+  const std::vector<PicturesReport> early = PicturesOf(options);
+  ASSERT_THAT(early, SizeIs(2));
+  EXPECT_EQ(early[1].epoch, 2) << "at the end, too";
+  EXPECT_NE(early[1].bytes, expected[1].bytes);
+  options.job = JobWith({});
+  options.resume = true;
+  options.ranks = 3;
+
+  const std::vector<PicturesReport> resumed = PicturesOf(options);
+
+  ASSERT_THAT(resumed, SizeIs(1));
+  EXPECT_EQ(resumed[0].epoch, 2);
+  EXPECT_EQ(resumed[0].bytes, expected[1].bytes);
+}
+
+// A generator of zeros makes tanh(0) = 0: the middle of [-1, 1], black where bytes become 0 to 1.
+TEST_F(GanProgram, ShowsValuesAsTheDataWouldHoldThem) {
+  const std::vector<std::pair<absl::string_view, absl::string_view>> zeros = {
+      {"{units: 6, activation: tanh}", "{units: 6, kernel_initializer: zeros}"}, {"0.01", "0"}};
+  const auto bytes_of = [&](const Dataset& data, absl::string_view preprocess) {
+    TrainingRunOptions options = Options();
+    options.train = &data;
+    options.job = absl::StrReplaceAll(
+        JobWith(zeros), {{"data: {", absl::StrCat("data: {preprocess: ", preprocess, ", ")}});
+    return PicturesOf(options).at(0).bytes;
+  };
+  const Dataset bytes = Images(std::vector<uint8_t>(kSamples * 6, 7));
+  EXPECT_THAT(bytes_of(data_, "{}"), Each(128));
+  EXPECT_THAT(bytes_of(bytes, "{scale: 0.00784313725490196, offset: -1}"), Each(128));
+  EXPECT_THAT(bytes_of(bytes, "{scale: 0.00392156862745098}"), Each(0));
+  EXPECT_THAT(bytes_of(bytes, "{scale: 0.00392156862745098, offset: -2}"), Each(255));
+}
+
+TEST_F(GanProgram, ShowsNoneOfWhatIsNoImage) {
+  TrainingRunOptions options = Options();
+  options.job =
+      JobWith({{"      - reshape: {target_shape: [3, 2]}\n", ""}, {"{x: [3, 2]}", "{x: [6]}"}});
+  Dataset flat{.count = kSamples};
+  flat.inputs.push_back(MakeColumn("x", Shape{6}, RandomFloats(kSamples * 6, 1)));
+  options.train = &flat;
+  EXPECT_THAT(PicturesOf(options), SizeIs(0));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -25,6 +26,7 @@ class RecordingObserver final : public TrainingObserver {
     if (on_step) on_step(report);
   }
   void OnEpoch(const EpochReport& report) override { epochs.push_back(report); }
+  void OnPictures(PicturesReport report) override { pictures.push_back(std::move(report)); }
   void OnCheckpoint(int64_t step) override { checkpoints.push_back(step); }
   void OnCheckpointFailed(const absl::Status& status) override { failures.push_back(status); }
   absl::Status MakeDurable() override { return absl::OkStatus(); }
@@ -33,6 +35,7 @@ class RecordingObserver final : public TrainingObserver {
   std::vector<std::string> phases;
   std::vector<StepReport> steps;
   std::vector<EpochReport> epochs;
+  std::vector<PicturesReport> pictures;
   std::vector<int64_t> checkpoints;
   std::vector<absl::Status> failures;
   std::function<void(const StepReport&)> on_step;

@@ -214,6 +214,7 @@ absl::Status WorkerRun::MakeTrainer() {
         RunReporter::Parts{.fs = parts_.fs,
                            .clock = &RealClock(),
                            .metrics_path = JoinPath(spec_->output().directory, kMetricsName),
+                           .pictures_directory = JoinPath(spec_->output().directory, kSamplesName),
                            .progress_pipe = parts_.progress_pipe,
                            .say = [this](absl::string_view text) { Say(text); }});
   }

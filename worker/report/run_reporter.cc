@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "worker/report/picture_file.h"
 
 namespace lockstep {
 namespace {
@@ -74,6 +75,10 @@ void RunReporter::OnEpoch(const EpochReport& report) {
     record.epoch = report.epoch;
     record.metrics = report.metrics;
   });
+}
+
+void RunReporter::OnPictures(PicturesReport report) {
+  Push(Kind::kPictures, [&](Record& record) { record.pictures = std::move(report); });
 }
 
 void RunReporter::OnCheckpoint(int64_t step) {
@@ -142,16 +147,15 @@ void RunReporter::Take(const Record& record) {
       return TakeStep(record);
     case Kind::kEpoch:
       return TakeEpoch(record);
+    case Kind::kPictures:
+      return TakePictures(record);
     case Kind::kPhase:
       TellProgress();
       return pipe_.Write(Line({{"kind", "phase"}, {"phase", record.text}}) + "\n");
     case Kind::kCheckpoint:
       return pipe_.Write(Line({{"kind", "checkpoint"}, {"step", record.step}}) + "\n");
     case Kind::kCheckpointFailed:
-      return pipe_.Write(
-          Line({{"kind", "warning"},
-                {"message", absl::StrCat("a checkpoint could not be written: ", record.text)}}) +
-          "\n");
+      return Warn(absl::StrCat("a checkpoint could not be written: ", record.text));
   }
 }
 
@@ -199,6 +203,21 @@ void RunReporter::TakeEpoch(const Record& record) {
     absl::StrAppendFormat(&text, "%s%s %.4f", name == "loss" ? "" : ", ", name, value);
   }
   parts_.say(text);
+}
+
+// Durable before MakeDurable returns, so a checkpoint of this epoch is never without. Training goes
+// on without a picture.
+void RunReporter::TakePictures(const Record& record) {
+  const PicturesReport pictures = std::move(record.pictures);
+  const absl::Status status = WritePictures(*parts_.fs, parts_.pictures_directory, pictures);
+  if (status.ok()) return;
+  Log(LogLevel::kWarning, "pictures_not_written", {{"why", status.message()}});
+  Warn(absl::StrCat("the samples of epoch ", pictures.epoch,
+                    " could not be written: ", status.message()));
+}
+
+void RunReporter::Warn(absl::string_view message) {
+  pipe_.Write(Line({{"kind", "warning"}, {"message", message}}) + "\n");
 }
 
 // The newest step, not too often: who watches needs no other.

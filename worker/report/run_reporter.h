@@ -1,5 +1,5 @@
-// RunReporter: what rank 0 says of a run: every step and epoch to metrics.jsonl, and, to whoever
-// supervises, the newest state through the progress pipe some times a second.
+// RunReporter: what rank 0 says of a run: every step and epoch to metrics.jsonl, pictures to files,
+// and, to whoever supervises, the newest state through the progress pipe some times a second.
 // Thread: the trainer's; the writing is on a thread of its own, so training never waits for a disk
 // unless it is thousands of steps behind. Errors: see Finish and MakeDurable.
 #ifndef LOCKSTEP_WORKER_REPORT_RUN_REPORTER_H_
@@ -34,6 +34,7 @@ class RunReporter final : public TrainingObserver {
     FileSystem* fs;
     const Clock* clock;
     std::string metrics_path;
+    std::string pictures_directory;
     std::string progress_pipe;
     // Where a person is told instead (bare mpirun): one line per epoch, or null.
     std::function<void(absl::string_view)> say;
@@ -45,6 +46,7 @@ class RunReporter final : public TrainingObserver {
   void OnPhase(absl::string_view phase) override;
   void OnStep(const StepReport& report) override;
   void OnEpoch(const EpochReport& report) override;
+  void OnPictures(PicturesReport report) override;
   void OnCheckpoint(int64_t step) override;
   void OnCheckpointFailed(const absl::Status& status) override;
   absl::Status MakeDurable() override;
@@ -54,7 +56,7 @@ class RunReporter final : public TrainingObserver {
 
  private:
   static constexpr size_t kRunningMax = 16;
-  enum class Kind { kStart, kPhase, kStep, kEpoch, kCheckpoint, kCheckpointFailed };
+  enum class Kind { kStart, kPhase, kStep, kEpoch, kPictures, kCheckpoint, kCheckpointFailed };
   struct Record {
     Kind kind = Kind::kStep;
     int64_t step = 0;
@@ -63,9 +65,10 @@ class RunReporter final : public TrainingObserver {
     double loss = 0;
     absl::Duration time;  // since the start of this attempt's training
     std::array<double, kRunningMax> running = {};
-    MetricValues metrics;  // of an epoch
-    std::string text;      // a phase, a failure
-    RunReport run;         // of the start
+    MetricValues metrics;             // of an epoch
+    std::string text;                 // a phase, a failure
+    RunReport run;                    // of the start
+    mutable PicturesReport pictures;  // taken out by the writer
   };
 
   template <typename Fill>
@@ -76,6 +79,8 @@ class RunReporter final : public TrainingObserver {
   void TakeStart(const Record& record);
   void TakeStep(const Record& record);
   void TakeEpoch(const Record& record);
+  void TakePictures(const Record& record);
+  void Warn(absl::string_view message);
   void TellProgress();
   void Note(const absl::Status& status);
 

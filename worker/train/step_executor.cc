@@ -52,6 +52,7 @@ absl::StatusOr<std::unique_ptr<StepExecutor>> StepExecutor::Create(const StaticP
   for (const PlannedEvaluation& evaluation : plan.evaluations()) {
     executor->evaluations_.push_back(executor->Bind(evaluation.phase));
   }
+  if (plan.pictures().has_value()) executor->pictures_ = executor->Bind(plan.pictures()->phase);
   return executor;
 }
 

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
+#include "common/base/check.h"
 #include "common/base/compute_pool.h"
 #include "common/env/clock.h"
 #include "common/plan/static_plan.h"
@@ -49,6 +50,8 @@ class StepExecutor {
 
   absl::Status RunTrain(size_t phase) { return Run(train_[phase], nullptr); }
   absl::Status RunEvaluate(size_t evaluation) { return Run(evaluations_[evaluation], nullptr); }
+  // Of a plan that has them; there are no collectives in it, so any rank may run it alone.
+  void RunPictures() { LOCKSTEP_CHECK(Run(pictures_, nullptr).ok()); }
   // The same, looking at every checked output on the way. The list goes on to its end, so that
   // collectives meet; the result is this rank's first finding.
   absl::StatusOr<std::optional<NonFinite>> RunTrainChecked(size_t phase) {
@@ -92,6 +95,7 @@ class StepExecutor {
   std::vector<std::byte*> persistent_;
   std::vector<BoundList> train_;
   std::vector<BoundList> evaluations_;
+  BoundList pictures_;
 };
 
 }  // namespace lockstep

@@ -12,6 +12,7 @@
 #include "common/base/status_macros.h"
 #include "common/checkpoint/job_output.h"
 #include "common/spec/job_identity.h"
+#include "worker/train/pictures.h"
 
 namespace lockstep {
 namespace {
@@ -307,7 +308,13 @@ absl::Status Trainer::CloseEpoch() {
   const int64_t steps_per_epoch = shards_.steps_per_epoch();
   report.epoch = epochs_closed_ = (step_ + steps_per_epoch - 1) / steps_per_epoch;
   last_epoch_ = report.metrics;
-  if (parts_.observer != nullptr) parts_.observer->OnEpoch(report);
+  if (parts_.observer != nullptr) {
+    parts_.observer->OnEpoch(report);
+    if (parts_.plan->pictures().has_value()) {
+      // On this rank alone, while the others wait for its next exchange.
+      parts_.observer->OnPictures(MakePictures(*parts_.plan, *executor_, epochs_closed_));
+    }
+  }
   sums_.Reset();
   // An epoch that the job's steps end early was kept before it was closed (Run).
   if (step_ % steps_per_epoch == 0) {

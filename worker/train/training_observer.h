@@ -12,6 +12,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
+#include "common/plan/program.h"
+
 namespace lockstep {
 
 // Name and value, in the order in which they are shown: loss first.
@@ -40,6 +42,13 @@ struct EpochReport {
   MetricValues metrics;  // means over the epoch, then those of the validation ("val_loss")
 };
 
+// After an epoch, on programs that show pictures.
+struct PicturesReport {
+  int64_t epoch = 0;  // from 1
+  PictureSheet sheet;
+  std::vector<uint8_t> bytes;  // picture by picture, row-major: [rows * columns][elements]
+};
+
 class TrainingObserver {
  public:
   virtual ~TrainingObserver() = default;
@@ -49,6 +58,7 @@ class TrainingObserver {
   virtual void OnPhase(absl::string_view phase) = 0;
   virtual void OnStep(const StepReport& report) = 0;
   virtual void OnEpoch(const EpochReport& report) = 0;
+  virtual void OnPictures(PicturesReport report) = 0;
   virtual void OnCheckpoint(int64_t step) = 0;
   virtual void OnCheckpointFailed(const absl::Status& status) = 0;
   // Everything reported up to the last step of this call is on disk. Thread: any.

@@ -33,6 +33,13 @@ constexpr OptionDoc kOptions[] = {
      .type = OptionType::kBool,
      .fallback = "false",
      .help = "the discriminator gives logits; else it ends in a sigmoid"},
+    {.name = "samples",
+     .type = OptionType::kInts,
+     .fallback = "[8, 8]",
+     .min = 1,
+     .max = 32,
+     .length = 2,
+     .help = "rows and columns of the picture of samples that each epoch leaves"},
 };
 
 // Outputs of the graph.
@@ -287,6 +294,60 @@ ProgramPhase RecordEvaluate(ProgramContext& context) {
   return phase;
 }
 
+// --- pictures ---
+
+// Of the generator's first output, where that is an image. Bytes are shown as the data would hold
+// them; other data is taken to lie in [-1, 1].
+std::optional<PictureSheet> SheetOf(const JobGraph& graph, const DataSignature& data,
+                                    const DataSpec& preprocess) {
+  const Model& generator = *graph.models[GeneratorOf(graph)].model;
+  const Shape& made = generator.tensors()[generator.outputs()[0]].shape;
+  const bool grey = made.ndim() == 2 || (made.ndim() == 3 && made.back() == 1);
+  if (!grey && !(made.ndim() == 3 && made.back() == 3)) return std::nullopt;
+  const std::vector<int64_t> grid = graph.program.GetInts("samples");
+  PictureSheet sheet{
+      .picture = made, .rows = grid[0], .columns = grid[1], .black = -1.0f, .white = 1.0f};
+  const std::string& input = graph.models[DiscriminatorOf(graph)].model->tensors()[0].name;
+  for (const DataField& field : data.inputs) {
+    if (field.name != input || field.type != kernels::SampleType::kU8) continue;
+    if (preprocess.scale == 0) continue;
+    sheet.black = static_cast<float>(preprocess.offset);
+    sheet.white = static_cast<float>(255 * preprocess.scale + preprocess.offset);
+  }
+  return sheet;
+}
+
+uint8_t ByteOf(float value, double black, double white) {
+  const double byte = (static_cast<double>(value) - black) * (255.0 / (white - black)) + 0.5;
+  if (!(byte >= 0)) return 0;  // NaN is black
+  return byte >= 255.0 ? uint8_t{255} : static_cast<uint8_t>(byte);
+}
+
+ProgramPhase RecordPictures(ProgramContext& context, const PictureSheet& sheet, Slice bytes) {
+  ProgramPhase phase{.name = "pictures", .updates = {}, .builder = context.NewBuilder()};
+  StepBuilder& builder = *phase.builder;
+  const Model::Pass made = RecordMade(context, builder, /*training=*/false, /*fixed=*/true);
+  const Slice values = made.output(*context.graph().models[GeneratorOf(context.graph())].model, 0);
+  const int64_t elements = sheet.picture.elements();
+  builder.Call({.label = "gan/pictures"}, [=,
+                                           blocks = builder.geometry().blocks](const Binder& at) {
+    const float* const from = at.At(values);
+    uint8_t* const to = at.At<uint8_t>(bytes);
+    return BoundCall{
+        blocks, [=](kernels::UnitRange range) {
+          constexpr int64_t kLanes = kernels::kBlockLanes;
+          for (int64_t slot = range.begin * kLanes; slot < range.end * kLanes; ++slot) {
+            const float* const first = from + slot / kLanes * elements * kLanes + slot % kLanes;
+            for (int64_t e = 0; e < elements; ++e) {
+              to[slot * elements + e] = ByteOf(first[e * kLanes], static_cast<double>(sheet.black),
+                                               static_cast<double>(sheet.white));
+            }
+          }
+        }};
+  });
+  return phase;
+}
+
 }  // namespace
 
 extern const ProgramDef kDef;
@@ -296,6 +357,8 @@ constinit const ProgramDef kDef = {.name = "gan",
                                    .record_train = &RecordTrain,
                                    .record_evaluate = &RecordEvaluate,
                                    .options = kOptions,
-                                   .complete = &Complete};
+                                   .complete = &Complete,
+                                   .picture_sheet = &SheetOf,
+                                   .record_pictures = &RecordPictures};
 
 }  // namespace lockstep::programs::gan
