@@ -89,6 +89,42 @@ def small_job() -> Json:
     }
 
 
+def small_gan_job(units: int) -> Json:
+    """A generator and a discriminator with `units` in their inner layers; 20 samples a batch."""
+    adam = {"adam": {"learning_rate": 0.0005, "beta_1": 0.5}}
+    return {
+        "name": "small-gan",
+        "program": {"gan": {"samples": [4, 3]}},
+        "models": {
+            "generator": {
+                "inputs": {"noise": [7]},
+                "layers": [
+                    {"dense": {"units": units, "activation": "relu"}},
+                    "batch_normalization",
+                    {"dense": {"units": SIDE * SIDE, "activation": "tanh"}},
+                    {"reshape": {"target_shape": [SIDE, SIDE, 1]}},
+                ],
+            },
+            "discriminator": {
+                "inputs": {"image": [SIDE, SIDE, 1]},
+                "layers": [
+                    "flatten",
+                    {"dense": {"units": units, "activation": "relu"}},
+                    {"dropout": {"rate": 0.25}},
+                    {"dense": {"units": units, "activation": "relu"}},
+                    {"dense": {"units": 1, "activation": "sigmoid"}},
+                ],
+            },
+        },
+        "data": {"preprocess": {"scale": 0.00784313725490196, "offset": -1}},
+        "train": {"batch_size": 20, "epochs": 3, "shards": 8, "seed": 5},
+        "optimizers": {"generator": adam, "discriminator": adam},
+        "checkpoint": {"every_steps": 30},
+        "resources": {"workers": 2},
+        "output": {"directory": "out"},
+    }
+
+
 def with_change(job: Json, path: str, value: Any) -> Json:
     """A copy of `job` in which the place "train.batch_size" or "model.layers.0" holds `value`."""
     changed = copy.deepcopy(job)

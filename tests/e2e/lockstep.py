@@ -370,8 +370,13 @@ class Case(unittest.TestCase):
                 "metrics.jsonl",
                 "model.safetensors",
                 "result.json",
+                "samples",
             ):
                 yield str(path)
+        if (out / "samples").is_dir():
+            for path in (out / "samples").iterdir():
+                if not re.fullmatch(r"epoch-\d{4}\.png", path.name):
+                    yield str(path)
         if (out / ".run").is_dir():
             yield from (str(path) for path in (out / ".run").iterdir() if path.name != "lock")
         if (out / "checkpoints").is_dir():
