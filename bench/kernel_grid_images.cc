@@ -38,12 +38,12 @@ void Grid::Convolution(const Conv2dGeometry& g, const std::string& shape) {
   const int64_t in = blocks_ * g.height * g.width * g.channels * kBlockLanes;
   const int64_t out = blocks_ * g.out_h * g.out_w * g.filters * kBlockLanes;
   const int64_t weights = g.kernel_h * g.kernel_w * (g.channels / g.groups) * g.filters;
-  if (!memory_.Fits(in + out + 2 * weights + 64)) return;
+  const int64_t plane_floats = blocks_ * Conv2dPlaneElements(g) * kBlockLanes;
+  if (!memory_.Fits(in + out + plane_floats + 2 * weights + 64)) return;
   float* const x = memory_.Take(in);
   float* const y = memory_.Take(out);
   float* const w = memory_.Take(weights);
   float* const b = memory_.Take(g.filters);
-  const GradientCall call = {x, y};
   // Windows narrower than their stride skip cells.
   const double touched =
       std::min(1.0, static_cast<double>(g.kernel_h) / static_cast<double>(g.stride_h)) *
@@ -60,10 +60,17 @@ void Grid::Convolution(const Conv2dGeometry& g, const std::string& shape) {
   Measure(probe);
   // Gradients of activations of this size are ordinary numbers again.
   for (int64_t k = 0; k < out; ++k) y[k] = x[k % in];
+  float* planes = x;
+  if (!Conv2dInputIsPlanes(g)) {
+    planes = memory_.Take(plane_floats);
+    const Conv2dMakePlanesArgs make{g, blocks_, x, planes};
+    Conv2dMakePlanes(make, {0, Conv2dMakePlanesUnits(make)});
+  }
+  const GradientCall gradient_call{planes, y};
   const Conv2dBackwardWeightsArgs gradient{.geometry = g,
                                            .slots = slots_,
                                            .subtree = {0, 1},
-                                           .calls = &call,
+                                           .calls = &gradient_call,
                                            .call_count = 1,
                                            .d_w = memory_.Take(weights),
                                            .d_b = b};

@@ -74,7 +74,7 @@ std::vector<Stepper::CallTime> Stepper::TimeCalls(int steps) {
 
 double Stepper::flops() const {
   // Another program than the supervised one runs a model more or less than once a step.
-  if (job_->spec.program() != "supervised") return plan_->flops() * setup_.workers;
+  if (job_->spec.program().type != "supervised") return plan_->flops() * setup_.workers;
   double flops = 0;
   for (const JobModel& model : job_->graph.models) flops += SampleFlops(*model.model);
   return flops * static_cast<double>(setup_.batch_size);

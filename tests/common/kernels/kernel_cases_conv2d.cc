@@ -150,14 +150,14 @@ Difference BackwardWeights(Choices& choose) {
   const bool bias = choose.Coin();
   std::vector<std::vector<float>> tensors;
   std::vector<std::unique_ptr<Floats>> blocks;
-  std::vector<GradientCall> calls;
+  std::vector<GradientCall> unplaned;
   for (int64_t call = choose.From(1, 2); call > 0; --call) {
     for (const int64_t features : {InputElements(g), OutputElements(g)}) {
       tensors.push_back(choose.Values(samples * features));
       blocks.push_back(
           std::make_unique<Floats>(Packed(layout, features, tensors.back()), choose.Edge()));
     }
-    calls.push_back({blocks[blocks.size() - 2]->data(), blocks.back()->data()});
+    unplaned.push_back({blocks[blocks.size() - 2]->data(), blocks.back()->data()});
   }
   std::vector<ReferenceGradientCall<float>> twin_calls;
   for (size_t k = 0; k < tensors.size(); k += 2) {
@@ -170,23 +170,34 @@ Difference BackwardWeights(Choices& choose) {
 
   const Flush edge = choose.Edge();
   const uint32_t pieces = choose.Next();
-  return Named(OnEveryTarget([&] {
-                 Floats w(NanValues(WeightElements(g)), edge), b(NanValues(g.filters), edge);
-                 const Conv2dBackwardWeightsArgs args{
-                     .geometry = g,
-                     .slots = layout.map(),
-                     .subtree = subtree,
-                     .calls = calls.data(),
-                     .call_count = static_cast<int32_t>(calls.size()),
-                     .d_w = w.data(),
-                     .d_b = bias ? b.data() : nullptr};
-                 RunInPieces(Conv2dBackwardWeightsUnits(args), pieces,
-                             [&](UnitRange units) { Conv2dBackwardWeights(args, units); });
-                 return FirstOf({Untouched("d_w", w.intact()), Untouched("d_b", b.intact()),
-                                 Compare("d_w", w.values(), d_w),
-                                 bias ? Compare("d_b", b.values(), d_b) : ""});
-               }),
-               g, layout);
+  return Named(
+      OnEveryTarget([&] {
+        Floats w(NanValues(WeightElements(g)), edge), b(NanValues(g.filters), edge);
+        std::vector<std::unique_ptr<Floats>> planes;
+        std::vector<GradientCall> calls = unplaned;
+        for (GradientCall& call : calls) {
+          if (Conv2dInputIsPlanes(g)) break;
+          planes.push_back(std::make_unique<Floats>(
+              NanValues(layout.blocks() * Conv2dPlaneElements(g) * kBlockLanes), edge));
+          const Conv2dMakePlanesArgs make{g, layout.blocks(), call.x, planes.back()->data()};
+          RunInPieces(Conv2dMakePlanesUnits(make), pieces,
+                      [&](UnitRange units) { Conv2dMakePlanes(make, units); });
+          call.x = planes.back()->data();
+        }
+        const Conv2dBackwardWeightsArgs args{.geometry = g,
+                                             .slots = layout.map(),
+                                             .subtree = subtree,
+                                             .calls = calls.data(),
+                                             .call_count = static_cast<int32_t>(calls.size()),
+                                             .d_w = w.data(),
+                                             .d_b = bias ? b.data() : nullptr};
+        RunInPieces(Conv2dBackwardWeightsUnits(args), pieces,
+                    [&](UnitRange units) { Conv2dBackwardWeights(args, units); });
+        return FirstOf({Untouched("d_w", w.intact()), Untouched("d_b", b.intact()),
+                        Compare("d_w", w.values(), d_w),
+                        bias ? Compare("d_b", b.values(), d_b) : ""});
+      }),
+      g, layout);
 }
 
 constexpr KernelCase kCases[] = {{"conv2d_forward", &Forward},
