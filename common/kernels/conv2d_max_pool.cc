@@ -108,11 +108,26 @@ HWY_INLINE void FinishWindow(const Tile& tile, const V (&sum)[kOuts][kCells]) {
   }
 }
 
+// One tap of all four positions' chains.
+template <int kOuts>
+HWY_INLINE void AddTap(const float* x, const float* w, int64_t down, int64_t right,
+                       V (&sum)[kOuts][kCells]) {
+  const D d;
+  const V input[kCells] = {hn::Load(d, x), hn::Load(d, x + right), hn::Load(d, x + down),
+                           hn::Load(d, x + down + right)};
+  LOCKSTEP_UNROLL
+  for (int a = 0; a < kOuts; ++a) {
+    const V weight = hn::Set(d, w[a]);
+    LOCKSTEP_UNROLL
+    for (int cell = 0; cell < kCells; ++cell)
+      sum[a][cell] = hn::MulAdd(weight, input[cell], sum[a][cell]);
+  }
+}
+
 // `windows` windows side by side, with the same taps at all positions. kInner: that of the chain,
 // where it is short and known; else 0.
 template <int kOuts, int kInner>
 HWY_NOINLINE void ComputeWindows(Tile tile, int64_t windows) {
-  const D d;
   const Chain c = tile.chain;
   const int64_t down = tile.down, right = tile.right, w_inner = c.w_inner;
   for (; windows > 0; --windows) {
@@ -126,18 +141,13 @@ HWY_NOINLINE void ComputeWindows(Tile tile, int64_t windows) {
       for (int64_t col = 0; col < c.cols; ++col) {
         const float* HWY_RESTRICT x = tile.x + (row * c.x_row + col * c.x_col);
         const float* HWY_RESTRICT w = tile.w + (row * c.w_row + col * c.w_col);
-        LOCKSTEP_UNROLL
-        for (int64_t k = 0; k < (kInner > 0 ? kInner : c.inner);
-             ++k, x += kBlockLanes, w += w_inner) {
-          const V input[kCells] = {hn::Load(d, x), hn::Load(d, x + right), hn::Load(d, x + down),
-                                   hn::Load(d, x + down + right)};
+        if constexpr (kInner > 0) {
           LOCKSTEP_UNROLL
-          for (int a = 0; a < kOuts; ++a) {
-            const V weight = hn::Set(d, w[a]);
-            LOCKSTEP_UNROLL
-            for (int cell = 0; cell < kCells; ++cell)
-              sum[a][cell] = hn::MulAdd(weight, input[cell], sum[a][cell]);
-          }
+          for (int k = 0; k < kInner; ++k)
+            AddTap<kOuts>(x + k * kBlockLanes, w + k * w_inner, down, right, sum);
+        } else {
+          for (int64_t k = 0; k < c.inner; ++k, x += kBlockLanes, w += w_inner)
+            AddTap<kOuts>(x, w, down, right, sum);
         }
       }
     }

@@ -78,7 +78,8 @@ absl::StatusOr<ProcessExit> RunProgram(std::vector<std::string> argv) {
   return ended.value_or(ProcessExit{.signal = SIGKILL});
 }
 
-absl::Status Help(const std::string& run_directory, std::vector<std::string> argv) {
+absl::Status Help(const std::string& run_directory, std::vector<std::string> argv,
+                  HelperReport& report) {
   LOCKSTEP_ASSIGN_OR_RETURN(AttemptRecord record, ReadAttemptRecord(run_directory));
   const std::optional<ProcessIdentity> self = IdentifyProcess(getpid());
   if (!self.has_value() || getsid(0) != getpid()) {
@@ -95,8 +96,8 @@ absl::Status Help(const std::string& run_directory, std::vector<std::string> arg
   if (!KillSession(getpid())) return absl::InternalError("processes of the attempt do not end");
   LOCKSTEP_RETURN_IF_ERROR(exit.status());
   const absl::Status written = WriteOutcome(run_directory, record, *exit);
-  // Also to a supervisor that is there: the disk may be full. Fails where it is gone.
-  (void)send(kControl, &*exit, sizeof(*exit), MSG_NOSIGNAL);
+  report.exit = *exit;
+  report.ran = true;
   record.helper = {};
   LOCKSTEP_RETURN_IF_ERROR(SweepAttempt(run_directory, record));
   return written;
@@ -109,7 +110,12 @@ int LaunchHelperMain(int argc, char** argv) {
     std::fprintf(stderr, "launch helper: RUN_DIRECTORY PROGRAM [ARGUMENT ...] expected\n");
     return 1;
   }
-  const absl::Status status = Help(argv[2], std::vector<std::string>(argv + 3, argv + argc));
+  HelperReport report;
+  const absl::Status status =
+      Help(argv[2], std::vector<std::string>(argv + 3, argv + argc), report);
+  status.message().copy(report.message, sizeof(report.message) - 1);
+  // Also to a supervisor that is there: the disk may be full. Fails where it is gone.
+  (void)send(kControl, &report, sizeof(report), MSG_NOSIGNAL);
   if (status.ok()) return 0;
   std::fprintf(stderr, "launch helper: %s\n", std::string(status.message()).c_str());
   return 1;

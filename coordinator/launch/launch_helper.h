@@ -6,6 +6,8 @@
 #ifndef LOCKSTEP_COORDINATOR_LAUNCH_LAUNCH_HELPER_H_
 #define LOCKSTEP_COORDINATOR_LAUNCH_LAUNCH_HELPER_H_
 
+#include "common/env/process_runner.h"
+
 namespace lockstep {
 
 // The hidden first argument by which the CLI runs LaunchHelperMain.
@@ -15,11 +17,18 @@ inline constexpr char kLaunchHelperCommand[] = "__launch-helper";
 // gone.
 enum class HelperOrder : char { kCheckpoint = 'c', kStop = 's', kKill = 'k' };
 
+// What the helper tells its supervisor last. Plain bytes on the wire.
+struct HelperReport {
+  bool ran = false;        // PROGRAM has run to `exit`
+  ProcessExit exit;        // where it has
+  char message[240] = {};  // why not, where it has not: the log's disk may be full
+};
+
 // `<program> __launch-helper RUN_DIRECTORY PROGRAM [ARGUMENT ...]`: runs PROGRAM with this
 // process's environment and waits for its end. kCheckpoint sends it SIGUSR1, kStop SIGUSR2 again
 // and again (mpirun forwards both to every rank). RUN_DIRECTORY holds the attempt's record, into
 // which the helper writes who it is, and later receives the outcome, which also goes to the
-// supervisor as a ProcessExit.
+// supervisor as a HelperReport.
 int LaunchHelperMain(int argc, char** argv);
 
 }  // namespace lockstep

@@ -121,14 +121,16 @@ class LocalAttempt final : public Attempt {
     // lives.
     if (!KillSession(helper_->pid()))
       Log(LogLevel::kError, "attempt_does_not_end", {{"session", helper_->pid()}});
-    const absl::StatusOr<ProcessExit> outcome = Outcome();
+    HelperReport report;
+    const absl::StatusOr<ProcessExit> outcome = Outcome(report);
     if (outcome.ok()) {
       exit_ = ToAttemptExit(*outcome);
     } else if (helper_exit->signal != 0) {
       exit_ = AttemptExit{.signal = helper_exit->signal, .message = "the launch helper was killed"};
     } else {
-      exit_ = AttemptExit{.code = static_cast<int>(ExitCode::kInternal),
-                          .message = absl::StrCat("the launch failed; see ", plan_.log_file)};
+      exit_ = AttemptExit{
+          .code = static_cast<int>(ExitCode::kInternal),
+          .message = absl::StrCat("the launch failed: ", report.message, "; see ", plan_.log_file)};
     }
     return exit_;
   }
@@ -151,11 +153,11 @@ class LocalAttempt final : public Attempt {
 
  private:
   // What the helper has sent before it ended; from the disk, which may have been full, otherwise.
-  absl::StatusOr<ProcessExit> Outcome() const {
-    ProcessExit sent;
-    if (recv(control_.get(), &sent, sizeof(sent), MSG_DONTWAIT) == ssize_t{sizeof(sent)}) {
-      return sent;
-    }
+  absl::StatusOr<ProcessExit> Outcome(HelperReport& report) const {
+    const bool sent =
+        recv(control_.get(), &report, sizeof(report), MSG_DONTWAIT) == ssize_t{sizeof(report)};
+    report.message[sizeof(report.message) - 1] = '\0';
+    if (sent && report.ran) return report.exit;
     return ReadOutcome(plan_.run_directory, plan_.attempt, plan_.token);
   }
 
