@@ -7,6 +7,13 @@ preset() {
   ctest --preset "$1"
 }
 
+# sanitizer NAME: the same for the unit tests alone.
+sanitizer() {
+  configure "$1"
+  step "build $1" cmake --build --preset "$1" --target unit_tests
+  ctest --preset "$1"
+}
+
 dev() {
   configure dev
   step "build the unit tests" cmake --build --preset dev --target unit_tests
