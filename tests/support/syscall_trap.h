@@ -60,7 +60,7 @@ class SyscallTrap {
     Seen() = seen_;
     struct sigaction action = {};
     action.sa_sigaction = [](int, siginfo_t* info, void*) {
-      Seen()->store(info->si_syscall);
+      Seen().load()->store(info->si_syscall);
       syscall(SYS_exit_group, kTrapped);
     };
     action.sa_flags = SA_SIGINFO;
@@ -95,8 +95,8 @@ class SyscallTrap {
   static constexpr int kDone = 0, kTrapped = 70, kReturned = 71, kCannotFilter = 72, kKilled = 73;
 
  private:
-  static std::atomic<int>*& Seen() {
-    static std::atomic<int>* seen = nullptr;
+  static std::atomic<std::atomic<int>*>& Seen() {
+    static std::atomic<std::atomic<int>*> seen = nullptr;
     return seen;
   }
 

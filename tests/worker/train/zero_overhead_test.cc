@@ -202,7 +202,7 @@ TEST_F(ZeroSystemCalls, AReportedStepMakesNone) {
     const absl::Status status =
         WithTrainers({.observer = &reporter}, [&](Trainer& trainer, Communicator&) {
           if (!trap_.Arm(SyscallTrap::Threads::kThis, {})) SyscallTrap::CannotFilter();
-          const absl::Status stepped = Steps(trainer);
+          absl::Status stepped = Steps(trainer);
           if (stepped.ok()) SyscallTrap::Done();
           return stepped;
         });
