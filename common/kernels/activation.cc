@@ -99,7 +99,7 @@ struct AddBody {
     auto sum = hn::Load(d, args.inputs[0] + e);
     for (int32_t k = 1; k < args.input_count; ++k)
       sum = hn::Add(sum, hn::Load(d, args.inputs[k] + e));
-    if (args.relu) sum = hn::IfThenZeroElse(hn::Le(sum, hn::Zero(d)), sum);
+    if (args.relu) sum = Relu(d, sum);
     hn::Store(sum, d, args.out + e);
   }
 };

@@ -12,6 +12,7 @@
 #include "hwy/foreach_target.h"  // Must come before highway.h.
 #include "hwy/highway.h"
 
+#include "common/kernels/math-inl.h"
 #include "common/kernels/slot_tree-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -131,8 +132,8 @@ HWY_INLINE V Scaled(V x_hat, const float* gamma, const float* beta, int64_t chan
   return beta != nullptr ? hn::Add(x_hat, hn::Set(d, beta[channel])) : x_hat;
 }
 
-// The ReLU's gradient where y is its input.
-HWY_INLINE V Masked(V y, V d_y) { return hn::IfThenZeroElse(hn::Le(y, hn::Zero(D())), d_y); }
+// The ReLU's gradient: its input y has the sign of its output.
+HWY_INLINE V Masked(V y, V d_y) { return Derivative(D(), Activation::kRelu, y, d_y); }
 
 void ApplyImpl(const BatchNormApplyArgs& args, UnitRange units) {
   const D d;
@@ -148,7 +149,7 @@ void ApplyImpl(const BatchNormApplyArgs& args, UnitRange units) {
         for (int lane = 0; lane < kBlockLanes; lane += kLanes) {
           const V centered = Centered(hn::Load(d, args.x + offset + lane), args.mean[channel]);
           V y = Scaled(hn::Mul(centered, deviation), args.gamma, args.beta, channel);
-          if (args.relu) y = Masked(y, y);
+          if (args.relu) y = Relu(d, y);
           hn::Store(y, d, args.y + offset + lane);
         }
       }

@@ -8,6 +8,7 @@
 #include "hwy/foreach_target.h"  // Must come before highway.h.
 #include "hwy/highway.h"
 
+#include "common/kernels/math-inl.h"
 #include "common/kernels/unroll.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -50,8 +51,8 @@ struct Tile {
 HWY_INLINE V Finished(Finish finish, V sum, const float* y) {
   const D d;
   switch (finish) {
-    case Finish::kRelu:  // NaN stays, -0 becomes +0.
-      return hn::IfThenZeroElse(hn::Le(sum, hn::Zero(d)), sum);
+    case Finish::kRelu:
+      return Relu(d, sum);
     case Finish::kAccumulate:
       return hn::Add(hn::Load(d, y), sum);
     case Finish::kStore:

@@ -8,6 +8,7 @@
 #include "hwy/foreach_target.h"  // Must come before highway.h.
 #include "hwy/highway.h"
 
+#include "common/kernels/math-inl.h"
 #include "common/kernels/unroll.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -84,9 +85,7 @@ HWY_INLINE void StoreWindow(const Tile& tile, const V (&sum)[kOuts][kCells]) {
     const Best bottom = Winner<kNan>({sum[a][2], hn::Set(di, 2)}, {sum[a][3], hn::Set(di, 3)});
     const Best best = Winner<kNan>(top, bottom);
     // Behind the maximum as good as before it: where it is not positive, no gradient passes.
-    const V value =
-        tile.relu ? hn::IfThenZeroElse(hn::Le(best.value, hn::Zero(d)), best.value) : best.value;
-    hn::Store(value, d, tile.y + a * kBlockLanes);
+    hn::Store(tile.relu ? Relu(d, best.value) : best.value, d, tile.y + a * kBlockLanes);
     if (tile.choice != nullptr) {
       hn::Store(hn::U8FromU32(hn::BitCast(DU(), best.index)), DU8(), tile.choice + a * kBlockLanes);
     }
