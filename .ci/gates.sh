@@ -1,16 +1,9 @@
 # Sourced by .ci/run: the gates that are more than one command. Each stops at its first failure.
 
-# preset NAME: configure, build, test.
+# preset NAME [BUILD OPTION...]: configure, build, test.
 preset() {
   configure "$1"
-  step "build $1" cmake --build --preset "$1"
-  ctest --preset "$1"
-}
-
-# sanitizer NAME: the same for the unit tests alone.
-sanitizer() {
-  configure "$1"
-  step "build $1" cmake --build --preset "$1" --target unit_tests
+  step "build $1" cmake --build --preset "$@"
   ctest --preset "$1"
 }
 
