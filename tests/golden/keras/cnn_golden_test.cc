@@ -9,10 +9,7 @@
 // constant of this numerics_version; the bounds are twice the largest of its kind.
 #include "gtest/gtest.h"
 
-#include "common/data/data_cache.h"
-#include "common/data/dataset_format.h"
 #include "tests/golden/keras/keras_case.h"
-#include "tests/support/memory_dataset.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/training_run.h"
 
@@ -53,32 +50,11 @@ const Golden& Truth() {
   return *truth;
 }
 
-// The first samples of a column, in memory.
-absl::StatusOr<std::vector<uint8_t>> First(const Column& column, int64_t samples) {
-  const int64_t size = column.sample_bytes();
-  std::vector<uint8_t> values(static_cast<size_t>(samples * size));
-  for (int64_t n = 0; n < samples; ++n) {
-    absl::Status read = column.Read(n, reinterpret_cast<std::byte*>(values.data() + n * size));
-    if (!read.ok()) return read;
-  }
-  return values;
-}
-
 // The first 30 batches of the training set, unshuffled.
 class CnnGolden : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(const JobSpec spec, LoadJobSpec(JobWith("adam"), "job.yaml", ""));
-    DataCache no_cache(PosixFileSystem(), "", 0);
-    DataEnvironment environment{&PosixFileSystem(), &no_cache};
-    ASSERT_OK_AND_ASSIGN(
-        const Dataset whole,
-        OpenDataset(spec.data().train, {{"input_layer"}, {"dense_1"}}, environment));
-    data_.count = kBatch * kSteps;
-    ASSERT_OK_AND_ASSIGN(std::vector<uint8_t> pixels, First(*whole.inputs[0], data_.count));
-    ASSERT_OK_AND_ASSIGN(std::vector<uint8_t> labels, First(*whole.targets[0], data_.count));
-    data_.inputs.push_back(MakeColumn("input_layer", Shape{28, 28}, std::move(pixels)));
-    data_.targets.push_back(MakeColumn("dense_1", Shape{}, std::move(labels)));
+    ASSERT_OK_AND_ASSIGN(data_, FirstSamples(JobWith("adam"), "dense_1", kBatch * kSteps));
   }
 
   void ExpectGradients(const std::string& job, const Golden& truth) {

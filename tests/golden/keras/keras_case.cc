@@ -9,6 +9,11 @@
 #include "absl/strings/str_replace.h"
 
 #include "common/base/check.h"
+#include "common/base/status_macros.h"
+#include "common/data/data_cache.h"
+#include "common/data/dataset_format.h"
+#include "common/env/file_system.h"
+#include "common/spec/job_yaml.h"
 #include "tests/support/memory_dataset.h"
 
 namespace lockstep::testing {
@@ -57,7 +62,33 @@ std::vector<ProgramPhase> RecordTrain(ProgramContext& context) {
 
 ProgramPhase RecordEvaluate(ProgramContext& context) { return Record(context, /*training=*/false); }
 
+absl::StatusOr<std::vector<uint8_t>> First(const Column& column, int64_t samples) {
+  const int64_t size = column.sample_bytes();
+  std::vector<uint8_t> values(static_cast<size_t>(samples * size));
+  for (int64_t n = 0; n < samples; ++n) {
+    LOCKSTEP_RETURN_IF_ERROR(
+        column.Read(n, reinterpret_cast<std::byte*>(values.data() + n * size)));
+  }
+  return values;
+}
+
 }  // namespace
+
+absl::StatusOr<Dataset> FirstSamples(const std::string& job, const std::string& target,
+                                     int64_t samples) {
+  LOCKSTEP_ASSIGN_OR_RETURN(const JobSpec spec, LoadJobSpec(job, "job.yaml", ""));
+  DataCache no_cache(PosixFileSystem(), "", 0);
+  DataEnvironment environment{&PosixFileSystem(), &no_cache};
+  LOCKSTEP_ASSIGN_OR_RETURN(
+      const Dataset whole,
+      OpenDataset(spec.data().train, {{"input_layer"}, {target}}, environment));
+  LOCKSTEP_ASSIGN_OR_RETURN(std::vector<uint8_t> pixels, First(*whole.inputs[0], samples));
+  LOCKSTEP_ASSIGN_OR_RETURN(std::vector<uint8_t> labels, First(*whole.targets[0], samples));
+  Dataset data{.count = samples};
+  data.inputs.push_back(MakeColumn("input_layer", Shape{28, 28}, std::move(pixels)));
+  data.targets.push_back(MakeColumn(target, Shape{}, std::move(labels)));
+  return data;
+}
 
 const ProgramDef kSupervisedProbe = {"supervised_probe", "supervised, with its outputs", &Check,
                                      &RecordTrain, &RecordEvaluate};

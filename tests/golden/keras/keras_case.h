@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 #include "common/data/dataset.h"
@@ -18,6 +19,10 @@ namespace lockstep::testing {
 // A program of one model that trains as `supervised` does and brings its outputs home: they fill
 // the last input fields of the data, one for each output (AddOutputFields).
 extern const ProgramDef kSupervisedProbe;
+
+// The first samples of the job's training set in memory, `target` what its targets are called.
+absl::StatusOr<Dataset> FirstSamples(const std::string& job, const std::string& target,
+                                     int64_t samples);
 
 // Adds a field of zeros for each output shape.
 void AddOutputFields(Dataset& data, const std::vector<Shape>& outputs);

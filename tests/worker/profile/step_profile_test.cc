@@ -2,60 +2,23 @@
 // nothing outside its calls.
 #include "worker/profile/step_profile.h"
 
-#include <memory>
 #include <numeric>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "common/env/host.h"
-#include "common/plan/job_graph.h"
-#include "tests/support/memory_dataset.h"
 #include "tests/support/status_matchers.h"
+#include "tests/worker/profile/cnn_job.h"
 #include "worker/profile/roofs.h"
 
 namespace lockstep {
 namespace {
 
-using ::lockstep::testing::MakeColumn;
-using ::lockstep::testing::RandomFloats;
-using ::lockstep::testing::RandomLabels;
+using ::lockstep::testing::CnnJob;
 using ::lockstep::testing::StatusIs;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
-
-// The CNN of the examples.
-constexpr char kJob[] = R"(
-name: cnn
-model:
-  input_shape: [28, 28, 1]
-  layers:
-    - conv2d: {filters: 32, kernel_size: 3, activation: relu}
-    - max_pooling2d
-    - flatten
-    - dense: {units: 128, activation: relu}
-    - dense: {units: 10, activation: softmax}
-data:
-  train: {format: idx, inputs: a, targets: b}
-train: {batch_size: 32, epochs: 1000}
-loss: sparse_categorical_crossentropy
-optimizer: adam
-metrics: [accuracy]
-)";
-
-PreparedJob CnnJob() {
-  const JobSpec spec = *LoadJobSpec(kJob, "job.yaml", "");
-  constexpr int64_t kSamples = 256;
-  auto data = std::make_shared<Dataset>();
-  data->count = kSamples;
-  data->inputs.push_back(
-      MakeColumn("input_layer", Shape{28, 28, 1}, RandomFloats(kSamples * 784, 1)));
-  data->targets.push_back(MakeColumn("dense_1", Shape{}, RandomLabels(kSamples, 10, 1)));
-  return {.spec = spec,
-          .graph = *BuildJobGraph(spec),
-          .program = *FindProgram(spec.program()),
-          .train = {data, data->signature(), {0, kSamples}}};
-}
 
 TEST(StepProfile, CallsAndPartsAddUpToTheStep) {
   const PreparedJob job = CnnJob();
