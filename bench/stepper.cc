@@ -24,15 +24,13 @@ bool HasMatrix(const Layer& layer) {
                      [](const VariableSpec& variable) { return variable.shape.ndim() > 1; });
 }
 
-// Of one sample. Backward costs as much again for the variables, and again for the inputs where
-// they need any.
+// Of one sample; the products only.
 double SampleFlops(const Model& model) {
   double flops = 0;
   for (const Model::Call& call : model.calls()) {
     const Layer& layer = *model.layers()[call.layer].layer;
-    if (!HasMatrix(layer)) continue;
-    const bool first = !model.tensors()[call.inputs[0]].needs_gradient;
-    flops += layer.flops() * (first ? 2 : 3);
+    if (HasMatrix(layer))
+      flops += layer.training_flops(model.tensors()[call.inputs[0]].needs_gradient);
   }
   return flops;
 }

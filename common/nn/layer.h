@@ -6,6 +6,7 @@
 #define LOCKSTEP_COMMON_NN_LAYER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,10 @@ class Layer {
   const std::vector<VariableSpec>& variables() const { return variables_; }
   // Multiply-adds count as two, of the forward pass of one sample.
   double flops() const { return flops_; }
+  // Of forward and backward pass, one for variables and one for inputs where they need any.
+  double training_flops(bool needs_input_gradient) const {
+    return 3 * flops_ - (needs_input_gradient ? 0 : input_gradient_flops_.value_or(flops_));
+  }
   // The activation whose logits a loss may take instead ("softmax", "sigmoid"), or empty.
   virtual absl::string_view logits_activation() const { return ""; }
 
@@ -90,6 +95,7 @@ class Layer {
   Shape output_shape_;
   std::vector<VariableSpec> variables_;
   double flops_ = 0;
+  std::optional<double> input_gradient_flops_;  // where they are not flops_
 };
 
 // What the conformance suite runs: options in job-file form and the input shapes of one sample.

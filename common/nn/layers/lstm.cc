@@ -65,6 +65,7 @@ class Lstm final : public Layer {
                           options.GetNode("recurrent_initializer")});
     if (use_bias_) variables_.push_back({"lstm_cell/bias", Shape{kGates * units}, Bias(options)});
     flops_ = ProductFlops(shape_.inputs + units);
+    input_gradient_flops_ = ProductFlops(shape_.inputs);
   }
 
   void Forward(StepBuilder& builder, LayerCall& call) const override {
