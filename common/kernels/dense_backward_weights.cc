@@ -21,20 +21,23 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::CappedTag<float, kBlockLanes>;
 using V = hn::Vec<D>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
-constexpr int kMaxInputs = 6;
 constexpr int kMaxVectors =
-    HWY_TARGET == HWY_AVX2 ? 2 : 4;  // 24 of 32 or 12 of 16 vector registers
+    HWY_TARGET == HWY_AVX2 ? 2 : 4;  // of a tile: 24 of 32 or 12 of 16 vector registers
 constexpr int kMaxLevels = 32;
 constexpr int64_t kUnitInputs = 12;
 
 int64_t Padded(int64_t outputs) { return (outputs + kBlockLanes - 1) / kBlockLanes * kBlockLanes; }
 
 // d_y_rows is cut into panels of outputs, so that all samples of a tile's outputs are neighbours
-// and stay in the L1 cache for every input.
+// and stay in the L1 cache for every input. Panels are as few and as equal as can be: a narrow one
+// has too few chains to hide an FMA's latency.
 constexpr int64_t kPanel = 64;
 struct Panel {
-  Panel(int64_t outputs, int64_t first_output)
-      : first(first_output), width(HWY_MIN(kPanel, Padded(outputs) - first)) {}
+  Panel(int64_t outputs, int64_t first_output) : first(first_output) {
+    const int64_t left = Padded(outputs) - first;
+    const int64_t panels = (left + kPanel - 1) / kPanel;
+    width = Padded((left + panels - 1) / panels);
+  }
   int64_t first;
   int64_t width;  // floats of a row
 };
@@ -238,60 +241,128 @@ HWY_NOINLINE void ComputeTile(const Gradient& g, int64_t output) {
   }
 }
 
-template <int kInputs, bool kPairs>
+template <int kInputs, int kVectors, bool kPairs>
 HWY_INLINE void ComputeInputs(const Gradient& g) {
-  const int64_t end = HWY_MIN(g.panel.first + g.panel.width, g.args->outputs);
-  int64_t output = g.panel.first;
-  for (; output + (kMaxVectors - 1) * kLanes < end; output += kMaxVectors * kLanes)
-    ComputeTile<kInputs, kMaxVectors, kPairs>(g, output);
-  for (; kMaxVectors > 2 && output + kLanes < end; output += 2 * kLanes)
-    ComputeTile<kInputs, 2, kPairs>(g, output);
-  for (; output < end; output += kLanes) ComputeTile<kInputs, 1, kPairs>(g, output);
+  const int64_t end = g.panel.first + g.panel.width;
+  for (int64_t output = g.panel.first; output < end; output += kVectors * kLanes)
+    ComputeTile<kInputs, kVectors, kPairs>(g, output);
 }
 
-// Inputs [inputs) of a panel, kInputs at a time; returns the first that is left.
-template <int kInputs, bool kPairs>
-HWY_INLINE int64_t ComputeWeights(const DenseBackwardWeightsArgs& args, Panel panel,
-                                  UnitRange inputs) {
-  int64_t input = inputs.begin;
-  for (; input + kInputs <= inputs.end; input += kInputs) {
-    ComputeInputs<kInputs, kPairs>({.args = &args,
-                                    .ones = nullptr,
-                                    .input = input,
-                                    .x_position = args.inputs * kBlockLanes,
-                                    .x_lane = 1,
-                                    .panel = panel,
-                                    .out = args.d_w + input * args.outputs});
+// Inputs [inputs) of a panel, kInputs at a time; returns those that are left.
+template <int kInputs, int kVectors, bool kPairs>
+HWY_INLINE UnitRange ComputeWeights(const DenseBackwardWeightsArgs& args, Panel panel,
+                                    UnitRange inputs) {
+  for (; inputs.begin + kInputs <= inputs.end; inputs.begin += kInputs) {
+    ComputeInputs<kInputs, kVectors, kPairs>({.args = &args,
+                                              .ones = nullptr,
+                                              .input = inputs.begin,
+                                              .x_position = args.inputs * kBlockLanes,
+                                              .x_lane = 1,
+                                              .panel = panel,
+                                              .out = args.d_w + inputs.begin * args.outputs});
   }
-  return input;
+  return inputs;
 }
 
 // fma(1, d_y, sum) is sum + d_y.
+template <int kVectors>
 void ComputeBias(const DenseBackwardWeightsArgs& args, Panel panel) {
   const float one = 1.0f;
-  ComputeInputs<1, false>({.args = &args,
-                           .ones = &one,
-                           .input = 0,
-                           .x_position = 0,
-                           .x_lane = 0,
-                           .panel = panel,
-                           .out = args.d_b});
+  ComputeInputs<1, kVectors, false>({.args = &args,
+                                     .ones = &one,
+                                     .input = 0,
+                                     .x_position = 0,
+                                     .x_lane = 0,
+                                     .panel = panel,
+                                     .out = args.d_b});
+}
+
+template <int kVectors>
+void ComputePanel(const DenseBackwardWeightsArgs& args, Panel panel, UnitRange inputs, bool bias) {
+  constexpr int kMost = HWY_MIN(12, 6 * kMaxVectors / kVectors), kSome = kVectors < 3 ? 4 : 2;
+  if (bias) ComputeBias<kVectors>(args, panel);
+  // Where inputs have positions, the rows of two shards do not stay in the L1 cache.
+  if (args.subtree.shards > 1 && args.positions == 1) {
+    inputs = ComputeWeights<kMost / 2, kVectors, true>(args, panel, inputs);
+    ComputeWeights<1, kVectors, true>(args, panel, inputs);
+  } else {
+    inputs = ComputeWeights<kMost, kVectors, false>(args, panel, inputs);
+    inputs = ComputeWeights<kSome, kVectors, false>(args, panel, inputs);
+    ComputeWeights<1, kVectors, false>(args, panel, inputs);
+  }
 }
 
 void BackwardWeightsImpl(const DenseBackwardWeightsArgs& args, UnitRange units) {
   const int64_t input_units = (args.inputs + kUnitInputs - 1) / kUnitInputs;
   const UnitRange inputs{units.begin * kUnitInputs, HWY_MIN(units.end * kUnitInputs, args.inputs)};
-  for (int64_t output = 0; output < args.outputs; output += kPanel) {
+  const bool bias = units.end > input_units;
+  for (int64_t output = 0; output < args.outputs;) {
     const Panel panel(args.outputs, output);
-    if (units.end > input_units) ComputeBias(args, panel);
-    UnitRange left = inputs;
-    if (args.subtree.shards > 1) {
-      left.begin = ComputeWeights<kMaxInputs / 2, true>(args, panel, left);
-      ComputeWeights<1, true>(args, panel, left);
+    const int64_t vectors = panel.width / kLanes;
+    if (vectors % kMaxVectors == 0) {
+      ComputePanel<kMaxVectors>(args, panel, inputs, bias);
+    } else if (vectors == 3) {
+      ComputePanel<3>(args, panel, inputs, bias);
+    } else if (vectors == 2) {
+      ComputePanel<2>(args, panel, inputs, bias);
     } else {
-      left.begin = ComputeWeights<kMaxInputs, false>(args, panel, left);
-      left.begin = ComputeWeights<2, false>(args, panel, left);
-      ComputeWeights<1, false>(args, panel, left);
+      ComputePanel<1>(args, panel, inputs, bias);
+    }
+    output += panel.width;
+  }
+}
+
+// Four lanes of four outputs, [output][16] to [lane][step].
+HWY_INLINE void TransposeFour(const float* values, float* rows, int64_t step) {
+  const hn::FixedTag<float, 4> d;
+  const hn::FixedTag<double, 2> pairs;
+  const auto v0 = hn::Load(d, values), v1 = hn::Load(d, values + kBlockLanes);
+  const auto v2 = hn::Load(d, values + 2 * kBlockLanes), v3 = hn::Load(d, values + 3 * kBlockLanes);
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(d, v0, v1));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(d, v2, v3));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(d, v0, v1));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(d, v2, v3));
+  hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, rows);
+  hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, rows + step);
+  hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, rows + 2 * step);
+  hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, rows + 3 * step);
+}
+
+// One position of a block: d_y [outputs][16] to a panel's row of each lane, `lane_step` apart;
+// outputs beyond the last are +0.
+void TransposePosition(const float* d_y, Panel panel, int64_t outputs, int64_t lane_step,
+                       float* rows) {
+  const int64_t real = HWY_MIN(panel.width, outputs - panel.first);
+  const float* const values = d_y + panel.first * kBlockLanes;
+  int64_t o = 0;
+  for (; o + 4 <= real; o += 4) {
+    LOCKSTEP_UNROLL
+    for (int lane = 0; lane < kBlockLanes; lane += 4)
+      TransposeFour(values + o * kBlockLanes + lane, rows + lane * lane_step + o, lane_step);
+  }
+  for (; o < panel.width; ++o) {
+    for (int lane = 0; lane < kBlockLanes; ++lane)
+      rows[lane * lane_step + o] = o < real ? values[o * kBlockLanes + lane] : 0.0f;
+  }
+}
+
+void TransposeGradientImpl(const DenseTransposeGradientArgs& args, UnitRange units) {
+  const int64_t lanes = int64_t{args.slots.blocks} * kBlockLanes;
+  for (int64_t unit = units.begin; unit < units.end; ++unit) {
+    const int64_t call = unit / args.slots.blocks, block = unit % args.slots.blocks;
+    const int64_t position_step = args.outputs * kBlockLanes;
+    const float* const d_y = args.calls[call].d_y + block * args.positions * position_step;
+    for (int64_t output = 0; output < args.outputs;) {
+      const Panel panel(args.outputs, output);
+      const int64_t lane_step = args.positions * panel.width;
+      float* const rows = args.d_y_rows +
+                          lanes * args.positions * (call * Padded(args.outputs) + output) +
+                          block * kBlockLanes * lane_step;
+      for (int64_t position = 0; position < args.positions; ++position) {
+        TransposePosition(d_y + position * position_step, panel, args.outputs, lane_step,
+                          rows + position * panel.width);
+      }
+      output += panel.width;
     }
   }
 }
@@ -305,6 +376,7 @@ HWY_AFTER_NAMESPACE();
 namespace lockstep::kernels {
 
 HWY_EXPORT(BackwardWeightsImpl);
+HWY_EXPORT(TransposeGradientImpl);
 
 int64_t DenseBackwardWeightsScratch(const DenseBackwardWeightsArgs& args) {
   return args.call_count * int64_t{args.slots.blocks} * kBlockLanes * args.positions *
@@ -326,30 +398,9 @@ int64_t DenseTransposeGradientUnits(const DenseTransposeGradientArgs& args) {
   return int64_t{args.slots.blocks} * args.call_count;
 }
 
-// Moves values only, so it needs no target of its own; memory bound.
 void DenseTransposeGradient(const DenseTransposeGradientArgs& args, UnitRange units) {
   LOCKSTEP_DCHECK(0 <= units.begin && units.end <= DenseTransposeGradientUnits(args));
-  const int64_t padded = HWY_NAMESPACE::Padded(args.outputs);
-  const int64_t all_rows = args.slots.blocks * kBlockLanes * args.positions;
-  for (int64_t unit = units.begin; unit < units.end; ++unit) {
-    const int64_t call = unit / args.slots.blocks, block = unit % args.slots.blocks;
-    const float* const d_y =
-        args.calls[call].d_y + block * args.positions * args.outputs * kBlockLanes;
-    for (int64_t output = 0; output < args.outputs; output += HWY_NAMESPACE::kPanel) {
-      const HWY_NAMESPACE::Panel panel(args.outputs, output);
-      float* const rows = args.d_y_rows + all_rows * (call * padded + output) +
-                          block * kBlockLanes * args.positions * panel.width;
-      for (int64_t position = 0; position < args.positions; ++position) {
-        for (int64_t o = 0; o < panel.width; ++o) {
-          const bool real = output + o < args.outputs;
-          const float* const values = d_y + (position * args.outputs + output + o) * kBlockLanes;
-          for (int lane = 0; lane < kBlockLanes; ++lane) {
-            rows[(lane * args.positions + position) * panel.width + o] = real ? values[lane] : 0.0f;
-          }
-        }
-      }
-    }
-  }
+  HWY_DYNAMIC_DISPATCH(TransposeGradientImpl)(args, units);
 }
 
 }  // namespace lockstep::kernels
