@@ -78,6 +78,7 @@ void Grid::Convolution(const Conv2dGeometry& g, const std::string& shape) {
   probe.run = [&] { Conv2dBackwardWeights(gradient, {0, Conv2dBackwardWeightsUnits(gradient)}); };
   Measure(probe);
   const Conv2dBackwardDataArgs data{g, blocks_, y, w, x, false};
+  probe.bytes = 4.0 * static_cast<double>(in + out + weights);  // cells that are skipped become +0
   probe.kernel = "conv2d_backward_data";
   probe.run = [&] { Conv2dBackwardData(data, {0, Conv2dBackwardDataUnits(data)}); };
   Measure(probe);

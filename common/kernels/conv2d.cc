@@ -21,12 +21,17 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Forward and backward-data are the same sum: chains over (vertical tap, horizontal tap, inner
 // feature) of a broadcast weight times a vector of samples. A tile keeps kOuts x kPositions chains
 // in registers; where a vector is narrower than a block, the block is done in parts, because that
-// leaves all registers to accumulators.
+// leaves all registers to accumulators. The fewer outputs, the more positions: an FMA's latency
+// needs eight chains or more.
 using D = hn::CappedTag<float, kBlockLanes>;
 using V = hn::Vec<D>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
-constexpr int kMaxOuts = HWY_TARGET == HWY_AVX2 ? 4 : 8;  // 16 or 32 vector registers
-constexpr int kMaxPositions = 3;
+constexpr int kChains = HWY_TARGET == HWY_AVX2 ? 12 : 24;  // of 16 or 32 vector registers
+constexpr int kMaxOuts = HWY_TARGET == HWY_AVX2 ? 4 : 8;
+constexpr int kMaxPositions = 12;
+
+// Where the weight of a tile's next output lies; kDepthwise: its neighbour, and so does the input.
+enum class Outs { kNeighbours, kApart, kDepthwise };
 
 enum class Finish { kStore, kRelu, kAccumulate };
 
@@ -48,69 +53,126 @@ struct Tile {
   Finish finish;
 };
 
-HWY_INLINE V Finished(Finish finish, V sum, const float* y) {
-  const D d;
-  switch (finish) {
-    case Finish::kRelu:
-      return Relu(d, sum);
-    case Finish::kAccumulate:
-      return hn::Add(hn::Load(d, y), sum);
-    case Finish::kStore:
-      break;
-  }
-  return sum;
-}
+template <int kOuts, int kPositions>
+using Sums = V[kOuts][kPositions];
 
-// kUnitOut: outputs are neighbours in w (w_out = 1).
-template <int kOuts, int kPositions, bool kUnitOut>
-HWY_NOINLINE void ComputeTile(const Tile& tile) {
-  const D d;
-  const ChainStrides& s = tile.strides;
-  const int64_t x_position = s.x_position, w_inner = s.w_inner;
-  const int64_t w_out = kUnitOut ? 1 : s.w_out;
-  V sum[kOuts][kPositions];
-  LOCKSTEP_UNROLL
-  for (int a = 0; a < kOuts; ++a) {
-    const V start = tile.bias == nullptr ? hn::Zero(d) : hn::Set(d, tile.bias[a]);
-    LOCKSTEP_UNROLL
-    for (int b = 0; b < kPositions; ++b) sum[a][b] = start;
-  }
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    for (int64_t col = 0; col < tile.cols; ++col) {
-      const float* HWY_RESTRICT x = tile.x + (row * s.x_row + col * s.x_col);
-      const float* HWY_RESTRICT w = tile.w + (row * s.w_row + col * s.w_col);
-      for (int64_t k = 0; k < tile.inner; ++k, x += kBlockLanes, w += w_inner) {
-        V input[kPositions];
-        LOCKSTEP_UNROLL
-        for (int b = 0; b < kPositions; ++b) input[b] = hn::Load(d, x + b * x_position);
-        LOCKSTEP_UNROLL
-        for (int a = 0; a < kOuts; ++a) {
-          const V weight = hn::Set(d, w[a * w_out]);
-          LOCKSTEP_UNROLL
-          for (int b = 0; b < kPositions; ++b) sum[a][b] = hn::MulAdd(weight, input[b], sum[a][b]);
-        }
-      }
-    }
-  }
+template <int kOuts, int kPositions, class Function>
+HWY_INLINE void StoreEach(const Sums<kOuts, kPositions>& sum, int64_t y_position, float* tile_y,
+                          const Function& finished) {
   LOCKSTEP_UNROLL
   for (int b = 0; b < kPositions; ++b) {
     LOCKSTEP_UNROLL
     for (int a = 0; a < kOuts; ++a) {
-      float* y = tile.y + (b * s.y_position + a * kBlockLanes);
-      hn::Store(Finished(tile.finish, sum[a][b], y), d, y);
+      float* y = tile_y + (b * y_position + a * kBlockLanes);
+      hn::Store(finished(sum[a][b], y), D(), y);
     }
   }
 }
 
-template <int kOuts, bool kUnitOut>
-HWY_INLINE void ComputePositions(const Tile& tile, int64_t positions) {
-  switch (positions) {
-    case 3:
-      return ComputeTile<kOuts, 3, kUnitOut>(tile);
-    case 2:
-      return ComputeTile<kOuts, 2, kUnitOut>(tile);
-    default:
-      return ComputeTile<kOuts, 1, kUnitOut>(tile);
+template <int kOuts, int kPositions>
+HWY_INLINE void StoreTile(Finish finish, const Sums<kOuts, kPositions>& sum, int64_t y_position,
+                          float* y) {
+  const D d;
+  switch (finish) {
+    case Finish::kStore:
+      return StoreEach<kOuts, kPositions>(sum, y_position, y,
+                                          [](V v, const float*) HWY_ATTR { return v; });
+    case Finish::kRelu:
+      return StoreEach<kOuts, kPositions>(sum, y_position, y,
+                                          [d](V v, const float*) HWY_ATTR { return Relu(d, v); });
+    case Finish::kAccumulate:
+      return StoreEach<kOuts, kPositions>(sum, y_position, y, [d](V v, const float* old) HWY_ATTR {
+        return hn::Add(hn::Load(d, old), v);
+      });
+  }
+}
+
+// Continues the chains by one inner feature.
+template <int kOuts, int kPositions, Outs kKind>
+HWY_INLINE void Step(const float* HWY_RESTRICT x, const float* HWY_RESTRICT w, int64_t x_position,
+                     int64_t w_out, Sums<kOuts, kPositions>& sum) {
+  const D d;
+  if constexpr (kKind == Outs::kDepthwise) {
+    const float* position[kPositions];
+    LOCKSTEP_UNROLL
+    for (int b = 0; b < kPositions; ++b) {
+      position[b] = x + b * x_position;
+    }
+    LOCKSTEP_UNROLL
+    for (int a = 0; a < kOuts; ++a) {
+      const V weight = hn::Set(d, w[a]);
+      LOCKSTEP_UNROLL
+      for (int b = 0; b < kPositions; ++b) {
+        const V input = hn::Load(d, position[b] + a * kBlockLanes);
+        sum[a][b] = hn::MulAdd(weight, input, sum[a][b]);
+      }
+    }
+  } else if constexpr (kOuts < kPositions) {
+    V weight[kOuts];
+    LOCKSTEP_UNROLL
+    for (int a = 0; a < kOuts; ++a) weight[a] = hn::Set(d, w[a * w_out]);
+    LOCKSTEP_UNROLL
+    for (int b = 0; b < kPositions; ++b) {
+      const V input = hn::Load(d, x + b * x_position);
+      LOCKSTEP_UNROLL
+      for (int a = 0; a < kOuts; ++a) sum[a][b] = hn::MulAdd(weight[a], input, sum[a][b]);
+    }
+  } else {
+    V input[kPositions];
+    LOCKSTEP_UNROLL
+    for (int b = 0; b < kPositions; ++b) input[b] = hn::Load(d, x + b * x_position);
+    LOCKSTEP_UNROLL
+    for (int a = 0; a < kOuts; ++a) {
+      const V weight = hn::Set(d, w[a * w_out]);
+      LOCKSTEP_UNROLL
+      for (int b = 0; b < kPositions; ++b) sum[a][b] = hn::MulAdd(weight, input[b], sum[a][b]);
+    }
+  }
+}
+
+// `count` tiles of kPositions positions, one behind the other.
+template <int kOuts, int kPositions, Outs kKind>
+HWY_NOINLINE void ComputeTiles(const Tile& tile, int64_t count) {
+  const D d;
+  const ChainStrides& s = tile.strides;
+  const int64_t x_position = s.x_position, w_inner = s.w_inner;
+  const int64_t w_out = kKind == Outs::kApart ? s.w_out : 1;
+  const float* tile_x = tile.x;
+  float* tile_y = tile.y;
+  for (; count > 0; --count) {
+    Sums<kOuts, kPositions> sum;
+    LOCKSTEP_UNROLL
+    for (int a = 0; a < kOuts; ++a) {
+      const V start = tile.bias == nullptr ? hn::Zero(d) : hn::Set(d, tile.bias[a]);
+      LOCKSTEP_UNROLL
+      for (int b = 0; b < kPositions; ++b) sum[a][b] = start;
+    }
+    for (int64_t row = 0; row < tile.rows; ++row) {
+      for (int64_t col = 0; col < tile.cols; ++col) {
+        const float* x = tile_x + (row * s.x_row + col * s.x_col);
+        const float* w = tile.w + (row * s.w_row + col * s.w_col);
+        const int64_t inner = kKind == Outs::kDepthwise ? 1 : tile.inner;
+        for (int64_t k = 0; k < inner; ++k, x += kBlockLanes, w += w_inner)
+          Step<kOuts, kPositions, kKind>(x, w, x_position, w_out, sum);
+      }
+    }
+    StoreTile<kOuts, kPositions>(tile.finish, sum, s.y_position, tile_y);
+    tile_x += kPositions * x_position;
+    tile_y += kPositions * s.y_position;
+  }
+}
+
+// `positions` neighbours that have the tile's taps.
+template <int kOuts, int kPositions, Outs kKind>
+HWY_INLINE void ComputePositions(Tile tile, int64_t positions) {
+  const int64_t tiles = positions / kPositions, done = tiles * kPositions;
+  if (tiles > 0) ComputeTiles<kOuts, kPositions, kKind>(tile, tiles);
+  if constexpr (kPositions > 1) {
+    if (done == positions) return;
+    tile.x += done * tile.strides.x_position;
+    tile.y += done * tile.strides.y_position;
+    constexpr int kLess = kPositions > 3 ? kPositions / 2 : kPositions - 1;
+    ComputePositions<kOuts, kLess, kKind>(tile, positions - done);
   }
 }
 
@@ -123,40 +185,61 @@ struct RowJob {
   Tile tile;  // cols is set per position; x, w, bias, y belong to position 0, output 0
 };
 
-// Outputs [first, first + kOuts) at all positions.
-template <int kOuts, bool kUnitOut>
-HWY_INLINE void ComputeOuts(const RowJob& job, int64_t first) {
+// Outputs [first, first + kOuts) at all positions, of which `inner` have all taps.
+template <int kOuts, Outs kKind>
+HWY_INLINE void ComputeOuts(const RowJob& job, TapRange inner, int64_t first) {
   const ChainStrides& s = job.tile.strides;
   for (int64_t position = 0; position < job.positions;) {
-    const TapRange taps = ValidTaps(job.axis, position);
-    int64_t run = 1;
-    while (run < kMaxPositions && position + run < job.positions &&
-           ValidTaps(job.axis, position + run) == taps) {
-      ++run;
-    }
+    const bool whole = position >= inner.begin && position < inner.end;
+    const TapRange taps = whole ? TapRange{0, job.axis.taps} : ValidTaps(job.axis, position);
+    const int64_t run = whole ? inner.end - position : 1;
     Tile tile = job.tile;
     tile.cols = taps.end - taps.begin;
     if (tile.cols > 0) tile.x += job.axis.Coordinate(position, taps.begin) * job.x_pixel;
+    if (kKind == Outs::kDepthwise) tile.x += first * kBlockLanes;
     tile.w += taps.begin * s.w_col + first * s.w_out;
     if (tile.bias != nullptr) tile.bias += first;
     tile.y += position * s.y_position + first * kBlockLanes;
-    ComputePositions<kOuts, kUnitOut>(tile, run);
+    if (run == 1) {
+      ComputeTiles<kOuts, 1, kKind>(tile, 1);
+    } else {
+      ComputePositions<kOuts, HWY_MIN(kChains / kOuts, kMaxPositions), kKind>(tile, run);
+    }
     position += run;
   }
 }
 
-template <bool kUnitOut>
+template <int kOuts, Outs kKind>
+HWY_INLINE void ComputeAllOuts(const RowJob& job, TapRange inner, int64_t first) {
+  for (; first + kOuts <= job.outs; first += kOuts) ComputeOuts<kOuts, kKind>(job, inner, first);
+  if constexpr (kOuts > 1) ComputeAllOuts<kOuts / 2, kKind>(job, inner, first);
+}
+
+template <Outs kKind>
 void ComputeRow(const RowJob& job) {
+  const TapRange inner = InnerPositions(job.axis, job.positions);
   for (int lane = 0; lane < kBlockLanes; lane += kLanes) {
     RowJob part = job;
     part.tile.x += lane;
     part.tile.y += lane;
-    int64_t first = 0;
-    for (; first + kMaxOuts <= job.outs; first += kMaxOuts)
-      ComputeOuts<kMaxOuts, kUnitOut>(part, first);
-    for (; first + 4 <= job.outs; first += 4) ComputeOuts<4, kUnitOut>(part, first);
-    for (; first + 2 <= job.outs; first += 2) ComputeOuts<2, kUnitOut>(part, first);
-    for (; first < job.outs; ++first) ComputeOuts<1, kUnitOut>(part, first);
+    ComputeAllOuts<kMaxOuts, kKind>(part, inner, 0);
+  }
+}
+
+// All groups of a row, of `inner` inputs and `outs` outputs each; `job` is the first's.
+template <Outs kKind>
+void ComputeGroups(RowJob job, int64_t groups, int64_t w_group) {
+  if (job.tile.inner == 1 && job.outs == 1 && groups > 1) {
+    job.outs = groups;
+    job.tile.strides.w_out = 1;
+    return ComputeRow<Outs::kDepthwise>(job);
+  }
+  for (int64_t group = 0; group < groups; ++group) {
+    ComputeRow<kKind>(job);
+    job.tile.x += job.tile.inner * kBlockLanes;
+    job.tile.w += w_group;
+    if (job.tile.bias != nullptr) job.tile.bias += job.outs;
+    job.tile.y += job.outs * kBlockLanes;
   }
 }
 
@@ -185,23 +268,21 @@ void ForwardImpl(const Conv2dForwardArgs& args, UnitRange units) {
     const float* x = args.x + (block * g.height + line) * x_line;
     const float* w = args.w + taps.begin * strides.w_row;
     float* y = args.y + unit * y_line;
-    for (int64_t group = 0; group < g.groups; ++group) {
-      const int64_t filter = group * group_filters;
-      ComputeRow<true>({.axis = cols,
-                        .positions = g.out_w,
-                        .outs = group_filters,
-                        .x_pixel = x_pixel,
-                        .tile = {.strides = strides,
-                                 .rows = taps.end - taps.begin,
-                                 .cols = 0,
-                                 .inner = group_channels,
-                                 .x = x + group * group_channels * kBlockLanes,
-                                 .w = w + filter,
-                                 .bias = args.b == nullptr ? nullptr : args.b + filter,
-                                 .y = y + filter * kBlockLanes,
-                                 .finish = args.activation == Activation::kRelu ? Finish::kRelu
-                                                                                : Finish::kStore}});
-    }
+    ComputeGroups<Outs::kNeighbours>(
+        {.axis = cols,
+         .positions = g.out_w,
+         .outs = group_filters,
+         .x_pixel = x_pixel,
+         .tile = {.strides = strides,
+                  .rows = taps.end - taps.begin,
+                  .cols = 0,
+                  .inner = group_channels,
+                  .x = x,
+                  .w = w,
+                  .bias = args.b,
+                  .y = y,
+                  .finish = args.activation == Activation::kRelu ? Finish::kRelu : Finish::kStore}},
+        g.groups, group_filters);
   }
 }
 
@@ -222,28 +303,28 @@ void BackwardDataRow(const Conv2dBackwardDataArgs& args, int64_t unit, int64_t r
   const float* w =
       args.w + (rows.first_tap + taps.begin * rows.tap_stride) * w_line + cols.first_tap * w_tap;
   float* d_x = args.d_x + (unit * g.width + residue) * x_pixel;
-  for (int64_t group = 0; group < g.groups; ++group) {
-    ComputeRow<false>({.axis = cols,
-                       .positions = (g.width - residue + g.stride_w - 1) / g.stride_w,
-                       .outs = group_channels,
-                       .x_pixel = y_pixel,
-                       .tile = {.strides = {.x_row = rows.tap_step * y_line,
-                                            .x_col = cols.tap_step * y_pixel,
-                                            .x_position = y_pixel,
-                                            .w_row = rows.tap_stride * w_line,
-                                            .w_col = cols.tap_stride * w_tap,
-                                            .w_inner = 1,
-                                            .w_out = g.filters,
-                                            .y_position = g.stride_w * x_pixel},
-                                .rows = taps.end - taps.begin,
-                                .cols = 0,
-                                .inner = group_filters,
-                                .x = d_y + group * group_filters * kBlockLanes,
-                                .w = w + group * group_filters,
-                                .bias = nullptr,
-                                .y = d_x + group * group_channels * kBlockLanes,
-                                .finish = args.accumulate ? Finish::kAccumulate : Finish::kStore}});
-  }
+  ComputeGroups<Outs::kApart>(
+      {.axis = cols,
+       .positions = (g.width - residue + g.stride_w - 1) / g.stride_w,
+       .outs = group_channels,
+       .x_pixel = y_pixel,
+       .tile = {.strides = {.x_row = rows.tap_step * y_line,
+                            .x_col = cols.tap_step * y_pixel,
+                            .x_position = y_pixel,
+                            .w_row = rows.tap_stride * w_line,
+                            .w_col = cols.tap_stride * w_tap,
+                            .w_inner = 1,
+                            .w_out = g.filters,
+                            .y_position = g.stride_w * x_pixel},
+                .rows = taps.end - taps.begin,
+                .cols = 0,
+                .inner = group_filters,
+                .x = d_y,
+                .w = w,
+                .bias = nullptr,
+                .y = d_x,
+                .finish = args.accumulate ? Finish::kAccumulate : Finish::kStore}},
+      g.groups, group_filters);
 }
 
 void BackwardDataImpl(const Conv2dBackwardDataArgs& args, UnitRange units) {

@@ -5,6 +5,7 @@
 #ifndef LOCKSTEP_COMMON_KERNELS_CONV2D_TAPS_H_
 #define LOCKSTEP_COMMON_KERNELS_CONV2D_TAPS_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <numeric>
 
@@ -43,6 +44,18 @@ inline TapRange ValidTaps(const TapAxis& axis, int64_t position) {
   range.end = range.begin;
   while (range.end < axis.taps && axis.Inside(position, range.end)) ++range.end;
   return range;
+}
+
+// The positions that have all taps: [begin, end), empty where begin >= end. Coordinates grow with
+// positions.
+inline TapRange InnerPositions(const TapAxis& axis, int64_t positions) {
+  if (axis.taps == 0) return {0, positions};
+  const int64_t reach = (axis.taps - 1) * axis.tap_step;
+  const int64_t low = axis.origin + (reach < 0 ? reach : 0);
+  const int64_t high = axis.origin + (reach > 0 ? reach : 0);
+  const int64_t step = axis.position_step, room = axis.extent - 1 - high;
+  return {.begin = low < 0 ? (-low + step - 1) / step : 0,
+          .end = room < 0 ? 0 : std::min(positions, room / step + 1)};
 }
 
 // One axis of a convolution: `in` input cells, `out` output cells.
