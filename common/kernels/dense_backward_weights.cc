@@ -65,15 +65,20 @@ struct Run {
 // neighbours' samples are cut into blocks alike.
 HWY_INLINE Run FirstOf(const Gradient& g, int32_t call, int64_t shard) {
   const DenseBackwardWeightsArgs& args = *g.args;
-  const int64_t slot = shard * args.slots.shard_slots;
+  const uint64_t slot = static_cast<uint64_t>(shard * args.slots.shard_slots);
   const int64_t rows = static_cast<int64_t>(args.slots.blocks) * kBlockLanes * args.positions;
   const float* const x = g.ones != nullptr ? g.ones : args.calls[call].x + g.input * kBlockLanes;
-  return {
-      .x = x + slot / kBlockLanes * args.positions * g.x_position + slot % kBlockLanes * g.x_lane,
-      .d_y = args.d_y_rows + rows * (call * Padded(args.outputs) + g.panel.first) +
-             slot * args.positions * g.panel.width,
-      .x_step = g.x_lane,
-      .count = args.slots.shard_count[shard]};
+  return {.x = x + static_cast<int64_t>(slot / kBlockLanes) * args.positions * g.x_position +
+               static_cast<int64_t>(slot % kBlockLanes) * g.x_lane,
+          .d_y = args.d_y_rows + rows * (call * Padded(args.outputs) + g.panel.first) +
+                 static_cast<int64_t>(slot) * args.positions * g.panel.width,
+          .x_step = g.x_lane,
+          .count = args.slots.shard_count[shard]};
+}
+
+// Whether a shard's samples are one run.
+HWY_INLINE bool OneRun(const DenseBackwardWeightsArgs& args) {
+  return args.positions == 1 && args.slots.shard_slots <= kBlockLanes;
 }
 
 // Gives a shard as runs: of its samples in one block, or, where inputs have positions, of one
@@ -81,7 +86,7 @@ HWY_INLINE Run FirstOf(const Gradient& g, int32_t call, int64_t shard) {
 template <class Function>
 HWY_INLINE void ForRuns(const Gradient& g, int64_t shard, Run all, const Function& function) {
   const DenseBackwardWeightsArgs& args = *g.args;
-  if (args.positions == 1 && args.slots.shard_slots <= kBlockLanes) return function(all);
+  if (OneRun(args)) return function(all);
   const int64_t lane_width = args.positions * g.panel.width;
   const int64_t x_block = args.positions * g.x_position - kBlockLanes * g.x_lane;
   int64_t lane = shard * args.slots.shard_slots % kBlockLanes;
@@ -152,46 +157,89 @@ HWY_INLINE void SumShard(const Gradient& g, int64_t output, int64_t shard,
   }
 }
 
-// The chains of two neighbours that hold equally many samples, side by side, and their sum: the
-// lowest level of the tree never leaves the registers.
-template <int kInputs, int kVectors>
-HWY_INLINE void SumPair(const Gradient& g, int64_t output, int64_t shard,
-                        Sums<kInputs, kVectors>& sum) {
-  Sums<kInputs, kVectors> odd;
-  sum.Clear();
-  odd.Clear();
-  for (int32_t call = 0; call < g.args->call_count; ++call) {
-    const Run even_run = FirstOf(g, call, shard), odd_run = FirstOf(g, call, shard + 1);
-    const int64_t x_odd = odd_run.x - even_run.x, d_y_odd = odd_run.d_y - even_run.d_y;
-    ForRuns(g, shard, even_run, [&](const Run& run) HWY_ATTR {
-      const float* HWY_RESTRICT x = run.x;
-      const float* HWY_RESTRICT d_y = run.d_y + (output - g.panel.first);
-      for (int64_t n = 0; n < run.count; ++n, x += run.x_step, d_y += g.panel.width) {
-        sum.Step(x, d_y);
-        odd.Step(x + x_odd, d_y + d_y_odd);
-      }
-    });
+// Shards of one run each, as the pairs of a tile are read. A value of its own, so that it stays in
+// registers: a short shard's few steps take no longer than finding it.
+struct Runs {
+  Runs(const Gradient& g, int64_t output)
+      : calls(g.args->calls),
+        call_count(g.args->call_count),
+        input(g.input * kBlockLanes),
+        x_block(g.x_position),
+        d_y(g.args->d_y_rows +
+            static_cast<int64_t>(g.args->slots.blocks) * kBlockLanes * g.panel.first + output -
+            g.panel.first),
+        d_y_slot(g.panel.width),
+        d_y_call(static_cast<int64_t>(g.args->slots.blocks) * kBlockLanes *
+                 Padded(g.args->outputs)),
+        shard_slots(static_cast<uint32_t>(g.args->slots.shard_slots)),
+        count(g.args->slots.shard_count) {}
+
+  HWY_INLINE int64_t X(uint32_t slot) const {
+    return input + slot / kBlockLanes * x_block + slot % kBlockLanes;
   }
-  LOCKSTEP_UNROLL
-  for (int a = 0; a < kInputs; ++a) {
-    LOCKSTEP_UNROLL
-    for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Add(sum.v[a][v], odd.v[a][v]);
+  HWY_INLINE int64_t DY(uint32_t slot) const { return slot * d_y_slot; }
+
+  const GradientCall* calls;
+  int32_t call_count;
+  int64_t input, x_block;  // floats
+  const float* d_y;
+  int64_t d_y_slot, d_y_call;
+  uint32_t shard_slots;
+  const int32_t* count;
+};
+
+// The chains of `samples` samples of one shard or of two, from +0.
+template <int kInputs, int kVectors>
+HWY_INLINE void SumRun(const Runs& runs, uint32_t shard, int64_t samples,
+                       Sums<kInputs, kVectors>& sum) {
+  sum.Clear();
+  const uint32_t slot = shard * runs.shard_slots;
+  for (int32_t call = 0; call < runs.call_count; ++call) {
+    const float* HWY_RESTRICT x = runs.calls[call].x + runs.X(slot);
+    const float* HWY_RESTRICT d_y = runs.d_y + call * runs.d_y_call + runs.DY(slot);
+    for (int64_t n = 0; n < samples; ++n, ++x, d_y += runs.d_y_slot) sum.Step(x, d_y);
   }
 }
 
-// Two leaves of the tree, `shard` and the next.
 template <int kInputs, int kVectors>
-HWY_INLINE void SumTwo(const Gradient& g, int64_t output, int64_t shard,
-                       Sums<kInputs, kVectors>& sum) {
-  const int32_t* const count = g.args->slots.shard_count;
-  if (count[shard] == count[shard + 1]) return SumPair(g, output, shard, sum);
+HWY_INLINE void SumRuns(const Runs& runs, uint32_t shard, int64_t samples,
+                        Sums<kInputs, kVectors>& even, Sums<kInputs, kVectors>& odd) {
+  even.Clear();
+  odd.Clear();
+  const uint32_t slot = shard * runs.shard_slots, next = slot + runs.shard_slots;
+  const int64_t x_odd = runs.X(next) - runs.X(slot), d_y_odd = runs.DY(next) - runs.DY(slot);
+  for (int32_t call = 0; call < runs.call_count; ++call) {
+    const float* HWY_RESTRICT x = runs.calls[call].x + runs.X(slot);
+    const float* HWY_RESTRICT d_y = runs.d_y + call * runs.d_y_call + runs.DY(slot);
+    for (int64_t n = 0; n < samples; ++n, ++x, d_y += runs.d_y_slot) {
+      even.Step(x, d_y);
+      odd.Step(x + x_odd, d_y + d_y_odd);
+    }
+  }
+}
+
+// Two leaves of the tree, `shard` and the next, and their sum. Where they hold equally many
+// samples they go side by side, and the lowest level of the tree never leaves the registers.
+template <int kInputs, int kVectors>
+HWY_INLINE void SumTwo(const Runs& runs, uint32_t shard, Sums<kInputs, kVectors>& sum) {
   const D d;
+  const int32_t samples = runs.count[shard], next_samples = runs.count[shard + 1];
+  if (HWY_LIKELY(samples == next_samples)) {
+    Sums<kInputs, kVectors> odd;
+    SumRuns(runs, shard, samples, sum, odd);
+    LOCKSTEP_UNROLL
+    for (int a = 0; a < kInputs; ++a) {
+      LOCKSTEP_UNROLL
+      for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Add(sum.v[a][v], odd.v[a][v]);
+    }
+    return;
+  }
   HWY_ALIGN float even[kInputs][kVectors][kLanes];
-  SumShard(g, output, shard, sum);
+  SumRun(runs, shard, samples, sum);
   for (int a = 0; a < kInputs; ++a) {
     for (int v = 0; v < kVectors; ++v) hn::Store(sum.v[a][v], d, even[a][v]);
   }
-  SumShard(g, output, shard + 1, sum);
+  SumRun(runs, shard + 1, next_samples, sum);
   for (int a = 0; a < kInputs; ++a) {
     for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Add(hn::Load(d, even[a][v]), sum.v[a][v]);
   }
@@ -204,10 +252,17 @@ HWY_NOINLINE void ComputeTile(const Gradient& g, int64_t output) {
   const DenseBackwardWeightsArgs& args = *g.args;
   const int32_t leaves = kPairs ? args.subtree.shards / 2 : args.subtree.shards;
   HWY_ALIGN float levels[kMaxLevels][kInputs * kVectors * kLanes];
+  LOCKSTEP_UNROLL
+  for (int a = 0; a < kInputs; ++a) {
+    LOCKSTEP_UNROLL
+    for (int v = 0; v < kVectors; ++v)
+      __builtin_prefetch(g.out + a * args.outputs + output + v * kLanes, 1, 3);
+  }
   Sums<kInputs, kVectors> sum;
+  const Runs runs(g, output);
   for (int32_t leaf = 0; leaf < leaves; ++leaf) {
     if constexpr (kPairs) {
-      SumTwo(g, output, args.subtree.first_shard + 2 * leaf, sum);
+      SumTwo(runs, static_cast<uint32_t>(args.subtree.first_shard + 2 * leaf), sum);
     } else {
       SumShard(g, output, args.subtree.first_shard + leaf, sum);
     }
@@ -281,8 +336,8 @@ template <int kVectors>
 void ComputePanel(const DenseBackwardWeightsArgs& args, Panel panel, UnitRange inputs, bool bias) {
   constexpr int kMost = HWY_MIN(12, 6 * kMaxVectors / kVectors), kSome = kVectors < 3 ? 4 : 2;
   if (bias) ComputeBias<kVectors>(args, panel);
-  // Where inputs have positions, the rows of two shards do not stay in the L1 cache.
-  if (args.subtree.shards > 1 && args.positions == 1) {
+  // Two shards side by side pay where they are short: of long ones the rows leave the L1 cache.
+  if (args.subtree.shards > 1 && OneRun(args)) {
     inputs = ComputeWeights<kMost / 2, kVectors, true>(args, panel, inputs);
     ComputeWeights<1, kVectors, true>(args, panel, inputs);
   } else {
