@@ -11,6 +11,20 @@
 #include "common/kernels/pooling.h"
 
 namespace lockstep::kernels {
+namespace {
+
+// Operations an element, counted in math-inl.h and the kernels: an fma is two, any other operation
+// (also a division, comparison, selection, or one on integers) is one.
+constexpr double kExpOperations = 27;  // of an argument that is not positive
+constexpr double kSigmoidOperations = kExpOperations + 5;
+constexpr double kTanhOperations = 46;
+// The greatest: 4; x - m, the sum, the quotient.
+constexpr double kSoftmaxOperations = kExpOperations + 4 + 3;
+// Besides: the label's x - m 2, p - t, seed, slots without a sample.
+constexpr double kCrossEntropyOperations = kSoftmaxOperations + 5;
+constexpr double kDropoutOperations = 51;  // a quarter of a Philox block: 45
+
+}  // namespace
 
 void Grid::Images(int64_t image, int64_t channels) {
   for (const int64_t kernel : {1, 3, 5}) {
@@ -134,7 +148,7 @@ void Grid::Normalization(int64_t positions, int64_t channels, const std::string&
   const BatchNormMomentsArgs moment_args{positions, channels, slots_, {0, 1}, x, moments.data()};
   probe.kernel = "batch_norm_moments";
   probe.flops = 4 * values;
-  probe.bytes = 4 * values;
+  probe.bytes = 8 * values;  // the mean is known before the first deviation: two passes
   probe.run = [&] { BatchNormMoments(moment_args, {0, BatchNormMomentsUnits(moment_args)}); };
   Measure(probe);
   const BatchNormApplyArgs apply{blocks_,  positions, channels, x,     mean,
@@ -171,8 +185,8 @@ void Grid::Elements(int64_t features, const std::string& shape) {
     Activation activation;
     double flops;
   } activations[] = {{"relu", Activation::kRelu, 1},
-                     {"sigmoid", Activation::kSigmoid, 30},
-                     {"tanh", Activation::kTanh, 30}};
+                     {"sigmoid", Activation::kSigmoid, kSigmoidOperations},
+                     {"tanh", Activation::kTanh, kTanhOperations}};
   for (const auto& each : activations) {
     const ActivationForwardArgs forward{count, each.activation, x, y};
     probe.kernel = absl::StrCat(each.name, "_forward");
@@ -193,7 +207,7 @@ void Grid::Elements(int64_t features, const std::string& shape) {
   std::fill_n(positions, slot_count, 5);
   const DropoutArgs dropout{blocks_, features, 7, 1, &step, positions, 0.5f, 2.0f, x, y, false};
   probe.kernel = "dropout";
-  probe.flops = 60 * values;  // a quarter of a Philox block
+  probe.flops = kDropoutOperations * values;
   probe.bytes = 8 * values;
   probe.run = [&] { Dropout(dropout, {0, DropoutUnits(dropout)}); };
   Measure(probe);
@@ -206,7 +220,7 @@ void Grid::Elements(int64_t features, const std::string& shape) {
   if (features > 10'000) return;  // as classes these would be odd beyond reason
   const SoftmaxForwardArgs softmax{blocks_, 1, features, x, y};
   probe.kernel = "softmax_forward";
-  probe.flops = 30 * values;
+  probe.flops = kSoftmaxOperations * values;
   probe.bytes = 8 * values;
   probe.run = [&] { SoftmaxForward(softmax, {0, SoftmaxForwardUnits(softmax)}); };
   Measure(probe);
@@ -216,6 +230,7 @@ void Grid::Elements(int64_t features, const std::string& shape) {
   std::fill_n(labels, slot_count, 0);
   const LossArgs loss{blocks_, features, slots_, x, nullptr, labels, seeds, d_x, losses};
   probe.kernel = "sparse_cross_entropy";
+  probe.flops = kCrossEntropyOperations * values;
   probe.run = [&] { SparseCrossEntropyLogits(loss, {0, LossUnits(loss)}); };
   Measure(probe);
 }
