@@ -52,11 +52,10 @@ HWY_INLINE void SoftmaxPart(int64_t classes, const float* x, float* y) {
   const D d;
   const V max = MaxOverFeatures(classes, x);
   LaneChains sum;
-  for (int64_t k = 0; k < classes; ++k) {
-    const V e = Exp(d, hn::Sub(hn::Load(d, x + k * kBlockLanes), max));
+  ForExponentials(classes, x, max, [&](int64_t k, V e) HWY_ATTR {
     hn::Store(e, d, y + k * kBlockLanes);
     sum.Add(k, e);
-  }
+  });
   const V total = sum.Total();
   for (int64_t k = 0; k < classes; ++k) {
     hn::Store(hn::Div(hn::Load(d, y + k * kBlockLanes), total), d, y + k * kBlockLanes);

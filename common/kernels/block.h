@@ -9,6 +9,7 @@
 #ifndef LOCKSTEP_COMMON_KERNELS_BLOCK_H_
 #define LOCKSTEP_COMMON_KERNELS_BLOCK_H_
 
+#include <algorithm>
 #include <cstdint>
 
 namespace lockstep::kernels {
@@ -42,6 +43,20 @@ struct SubtreeRange {
   int32_t first_shard = 0;
   int32_t shards = 0;
 };
+
+// Bit l: whether lane l of `block` holds a sample of these shards.
+inline uint32_t HeldLanes(const SlotMap& slots, SubtreeRange range, int64_t block) {
+  const int64_t first = block * kBlockLanes / slots.shard_slots;  // shard of lane 0
+  const int64_t offset = block * kBlockLanes - first * slots.shard_slots;
+  uint32_t held = 0;
+  for (int lane = 0; lane < kBlockLanes; lane += slots.shard_slots) {
+    const int64_t shard = first + lane / slots.shard_slots;
+    if (shard < range.first_shard || shard >= range.first_shard + range.shards) continue;
+    const int64_t count = slots.shard_count[shard] - offset;
+    if (count > 0) held |= ((1u << std::min<int64_t>(count, kBlockLanes)) - 1) << lane;
+  }
+  return held;
+}
 
 }  // namespace lockstep::kernels
 

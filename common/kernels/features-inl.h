@@ -12,6 +12,8 @@
 #include "hwy/highway.h"
 
 #include "common/kernels/block.h"
+#include "common/kernels/math-inl.h"
+#include "common/kernels/unroll.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::kernels {
@@ -44,16 +46,52 @@ class LaneChains {
   V chains_[16];
 };
 
-// The greatest x[k][lane] over k < features (at least 1); a NaN wins.
+// The greatest x[k][lane] over k < features (at least 1); a NaN wins. Four chains side by side,
+// since each step waits for the last; of +0 and -0 either.
 HWY_INLINE LaneChains::V MaxOverFeatures(int64_t features, const float* x) {
   namespace hn = hwy::HWY_NAMESPACE;
+  using V = LaneChains::V;
+  constexpr int kChains = 4;
   const LaneChains::D d;
-  auto max = hn::Load(d, x);
-  for (int64_t k = 1; k < features; ++k) {
-    const auto next = hn::Load(d, x + k * kBlockLanes);
+  const auto challenge = [](V& max, V next) HWY_ATTR {
     max = hn::IfThenElse(hn::Or(hn::Gt(next, max), hn::IsNaN(next)), next, max);
+  };
+  V max[kChains];
+  LOCKSTEP_UNROLL
+  for (V& each : max) each = hn::Load(d, x);
+  int64_t k = 1;
+  for (; k + kChains <= features; k += kChains) {
+    LOCKSTEP_UNROLL
+    for (int c = 0; c < kChains; ++c) challenge(max[c], hn::Load(d, x + (k + c) * kBlockLanes));
   }
-  return max;
+  for (; k < features; ++k) challenge(max[0], hn::Load(d, x + k * kBlockLanes));
+  LOCKSTEP_UNROLL
+  for (int c = 1; c < kChains; ++c) challenge(max[0], max[c]);
+  return max[0];
+}
+
+// body(k, e_k), k ascending, with e_k = exp(x[k][lane] - max) where no x is greater than max.
+// Several at once, operation by operation: one alone is a chain of latencies.
+template <class Body>
+HWY_INLINE void ForExponentials(int64_t features, const float* x, LaneChains::V max,
+                                const Body& body) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  constexpr int kAtOnce = 4;
+  const LaneChains::D d;
+  int64_t k = 0;
+  for (; k + kAtOnce <= features; k += kAtOnce) {
+    LaneChains::V e[kAtOnce];
+    LOCKSTEP_UNROLL
+    for (int i = 0; i < kAtOnce; ++i) e[i] = hn::Sub(hn::Load(d, x + (k + i) * kBlockLanes), max);
+    ExpsBelowZero(d, e);
+    LOCKSTEP_UNROLL
+    for (int i = 0; i < kAtOnce; ++i) body(k + i, e[i]);
+  }
+  for (; k < features; ++k) {
+    LaneChains::V e[1] = {hn::Sub(hn::Load(d, x + k * kBlockLanes), max)};
+    ExpsBelowZero(d, e);
+    body(k, e[0]);
+  }
 }
 
 }  // namespace HWY_NAMESPACE

@@ -23,11 +23,6 @@ constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
 constexpr float kClipLow = 1e-7f;
 constexpr float kClipHigh = 1.0f - 1e-7f;
 
-HWY_INLINE bool HoldsSample(const SlotMap& slots, int64_t slot) {
-  const int64_t shard = slot / slots.shard_slots;
-  return shard < slots.shards && slot % slots.shard_slots < slots.shard_count[shard];
-}
-
 // kLanes samples of one block: what a loss reads and where it writes. Slots without a sample are
 // masked on every store.
 class Part {
@@ -36,7 +31,8 @@ class Part {
       : args_(args),
         slot_(block * kBlockLanes + lane),
         offset_(block * args.features * kBlockLanes + lane) {
-    for (int l = 0; l < kLanes; ++l) held_[l] = HoldsSample(args.slots, slot_ + l) ? 1.0f : 0.0f;
+    const uint32_t held = HeldLanes(args.slots, {0, args.slots.shards}, block) >> lane;
+    for (int l = 0; l < kLanes; ++l) held_[l] = (held >> l) & 1 ? 1.0f : 0.0f;
   }
 
   int64_t features() const { return args_.features; }
@@ -49,7 +45,23 @@ class Part {
         hn::Eq(hn::Load(di, args_.label + slot_), hn::Set(di, static_cast<int32_t>(k)));
     return hn::IfThenElseZero(hn::RebindMask(D(), chosen), hn::Set(D(), 1.0f));
   }
+  // x at the label, less `max`; +0 where no feature is the label.
+  HWY_INLINE V LabelMinus(V max) const {
+    const D d;
+    HWY_ALIGN float chosen[kLanes];
+    hn::Store(max, d, chosen);
+    HWY_ALIGN float found[kLanes] = {};
+    for (int l = 0; l < kLanes; ++l) {
+      const int32_t label = args_.label[slot_ + l];
+      if (label < 0 || label >= args_.features) continue;
+      chosen[l] = x()[label * kBlockLanes + l];
+      found[l] = 1;
+    }
+    return hn::IfThenElseZero(hn::Ne(hn::Load(d, found), hn::Zero(d)),
+                              hn::Sub(hn::Load(d, chosen), max));
+  }
   HWY_INLINE V Seed() const { return hn::Load(D(), args_.seed + slot_); }
+  HWY_INLINE float* d_x() const { return args_.d_x + offset_; }
   bool wants_gradient() const { return args_.d_x != nullptr; }
   HWY_INLINE void StoreGradient(int64_t k, V d_x) const {
     hn::Store(hn::IfThenElseZero(Held(), d_x), D(), args_.d_x + offset_ + k * kBlockLanes);
@@ -92,25 +104,30 @@ struct CrossEntropyLogits {
   static HWY_INLINE void Run(const Part& part) {
     const D d;
     const V max = MaxOverFeatures(part.features(), part.x());
-    LaneChains exponentials;
     V picked = hn::Zero(d), weight = hn::Zero(d);
-    for (int64_t k = 0; k < part.features(); ++k) {
-      const V shifted = hn::Sub(part.X(k), max), t = part.Target(k);
-      exponentials.Add(k, Exp(d, shifted));
-      if (kSparse) {
-        picked = hn::IfThenElse(hn::Ne(t, hn::Zero(d)), shifted, picked);
-      } else {
-        picked = hn::MulAdd(t, shifted, picked);
+    if (kSparse) {
+      picked = part.LabelMinus(max);
+    } else {
+      for (int64_t k = 0; k < part.features(); ++k) {
+        const V t = part.Target(k);
+        picked = hn::MulAdd(t, hn::Sub(part.X(k), max), picked);
         weight = hn::Add(weight, t);
       }
     }
+    LaneChains exponentials;
+    // e_k waits in d_x for the sum.
+    ForExponentials(part.features(), part.x(), max, [&](int64_t k, V e) HWY_ATTR {
+      exponentials.Add(k, e);
+      if (part.wants_gradient()) hn::Store(e, d, part.d_x() + k * kBlockLanes);
+    });
     const V total = exponentials.Total(), log = Log(d, total);
     part.StoreLoss(hn::Sub(kSparse ? log : hn::Mul(log, weight), picked));
     if (!part.wants_gradient()) return;
+    const V seed = part.Seed();
     for (int64_t k = 0; k < part.features(); ++k) {
-      const V p = hn::Div(Exp(d, hn::Sub(part.X(k), max)), total);
-      part.StoreGradient(
-          k, hn::Mul(hn::Sub(kSparse ? p : hn::Mul(p, weight), part.Target(k)), part.Seed()));
+      const V p = hn::Div(hn::Load(d, part.d_x() + k * kBlockLanes), total);
+      part.StoreGradient(k,
+                         hn::Mul(hn::Sub(kSparse ? p : hn::Mul(p, weight), part.Target(k)), seed));
     }
   }
 };

@@ -136,26 +136,34 @@ HWY_INLINE V Log1p(D d, V x) {
   return hn::IfThenElse(hn::Eq(u, one), x, hn::IfThenElse(edge, log, result));
 }
 
-// In place. exp's argument is not positive, so one of its bounds suffices, and 2^(n + 64) 2^-64 are
-// factors of which only the second product rounds.
+// exp in place, of values none of which is above +0 (or NaN): one bound suffices, and
+// 2^(n + 64) 2^-64 are factors of which only the second product rounds.
 template <int kCount, class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
-HWY_INLINE void Sigmoids(D d, V (&x)[kCount]) {
+HWY_INLINE void ExpsBelowZero(D d, V (&x)[kCount]) {
   namespace hn = hwy::HWY_NAMESPACE;
   const hn::RebindToSigned<D> di;
-  const V one = hn::Set(d, 1.0f), least = hn::Set(d, -104.0f);
+  const V least = hn::Set(d, -104.0f);
   const auto bias = hn::Set(di, (64 + 127) << 23);
-  V minus[kCount], e[kCount], shifted[kCount];
+  V p[kCount], shifted[kCount];
   LOCKSTEP_UNROLL
-  for (int k = 0; k < kCount; ++k) minus[k] = hn::Or(x[k], hn::Set(d, -0.0f));
-  LOCKSTEP_UNROLL
-  for (int k = 0; k < kCount; ++k)
-    minus[k] = hn::IfThenElse(hn::Lt(minus[k], least), least, minus[k]);
-  ExpParts(d, minus, e, shifted);
+  for (int k = 0; k < kCount; ++k) x[k] = hn::IfThenElse(hn::Lt(x[k], least), least, x[k]);
+  ExpParts(d, x, p, shifted);
   LOCKSTEP_UNROLL
   for (int k = 0; k < kCount; ++k) {
     const auto power = hn::Add(hn::ShiftLeft<23>(hn::BitCast(di, shifted[k])), bias);
-    e[k] = hn::Mul(hn::Mul(e[k], hn::BitCast(d, power)), hn::Set(d, 0x1p-64f));
+    x[k] = hn::Mul(hn::Mul(p[k], hn::BitCast(d, power)), hn::Set(d, 0x1p-64f));
   }
+}
+
+// In place.
+template <int kCount, class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
+HWY_INLINE void Sigmoids(D d, V (&x)[kCount]) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const V one = hn::Set(d, 1.0f);
+  V e[kCount];
+  LOCKSTEP_UNROLL
+  for (int k = 0; k < kCount; ++k) e[k] = hn::Or(x[k], hn::Set(d, -0.0f));
+  ExpsBelowZero(d, e);
   LOCKSTEP_UNROLL
   for (int k = 0; k < kCount; ++k) {
     x[k] = hn::Div(hn::IfThenElse(hn::Lt(x[k], hn::Zero(d)), e[k], one), hn::Add(one, e[k]));
