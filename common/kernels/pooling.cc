@@ -47,6 +47,31 @@ UnitRange WindowsOf(int64_t cell, int64_t pad, int64_t pool, int64_t stride, int
   return {cell + pad - pool + stride < 0 ? 0 : begin, std::min(out, (cell + pad) / stride + 1)};
 }
 
+// The windows of an axis that lie inside the image whole.
+UnitRange WholeWindows(int64_t size, int64_t pad, int64_t pool, int64_t stride, int64_t out) {
+  if (size + pad < pool) return {0, 0};
+  const int64_t begin = std::min(out, (pad + stride - 1) / stride);
+  return {begin, std::max(begin, std::min(out, (size + pad - pool) / stride + 1))};
+}
+
+struct WholeArea {
+  explicit WholeArea(const PoolGeometry& g)
+      : rows(WholeWindows(g.height, g.pad_top, g.pool_h, g.stride_h, g.out_h)),
+        cols(WholeWindows(g.width, g.pad_left, g.pool_w, g.stride_w, g.out_w)),
+        usual(g.pool_h == 2 && g.pool_w == 2) {}
+
+  // The windows of row p that are 2 x 2, the usual ones, and whole.
+  UnitRange Usual(int64_t p) const {
+    return usual && p >= rows.begin && p < rows.end ? cols : UnitRange{0, 0};
+  }
+
+  UnitRange rows, cols;
+  bool usual;
+};
+
+// Whether no two windows share a cell.
+bool Apart(const PoolGeometry& g) { return g.stride_h >= g.pool_h && g.stride_w >= g.pool_w; }
+
 struct Best {
   V value;
   hn::Vec<DI> index;
@@ -56,8 +81,7 @@ struct Best {
 // stay.
 HWY_INLINE void Challenge(Best& best, V next, int64_t index) {
   const DI di;
-  const auto nan_wins = hn::And(hn::IsNaN(next), hn::Eq(best.value, best.value));
-  const auto wins = hn::Or(hn::Gt(next, best.value), nan_wins);
+  const auto wins = hn::AndNot(hn::Le(next, best.value), hn::Eq(best.value, best.value));
   best.value = hn::IfThenElse(wins, next, best.value);
   best.index = hn::IfThenElse(hn::RebindMask(di, wins), hn::Set(di, static_cast<int32_t>(index)),
                               best.index);
@@ -90,40 +114,51 @@ HWY_INLINE void StoreBest(const Best& best, float* y, uint8_t* choice) {
   if (choice != nullptr) hn::Store(hn::DemoteTo(DU8(), best.index), DU8(), choice);
 }
 
-// The usual 2 x 2 window inside the image, without loops over cells.
-HWY_INLINE void MaxPool2x2(const float* HWY_RESTRICT x, int64_t line, int64_t pixel,
-                           float* HWY_RESTRICT y, uint8_t* HWY_RESTRICT choice) {
+// Whole 2 x 2 windows from x on, `step` floats apart, without loops over cells.
+HWY_INLINE void MaxPool2x2(const float* HWY_RESTRICT x, int64_t line, int64_t pixel, int64_t step,
+                           int64_t windows, float* HWY_RESTRICT y, uint8_t* HWY_RESTRICT choice) {
   const D d;
-  for (int64_t e = 0; e < pixel; e += kLanes) {
-    Best best{hn::Load(d, x + e), hn::Zero(DI())};
-    Challenge(best, hn::Load(d, x + e + pixel), 1);
-    Challenge(best, hn::Load(d, x + e + line), 2);
-    Challenge(best, hn::Load(d, x + e + line + pixel), 3);
-    StoreBest(best, y + e, choice == nullptr ? nullptr : choice + e);
+  for (int64_t q = 0; q < windows; ++q) {
+    for (int64_t e = 0; e < pixel; e += kLanes) {
+      const float* cell = x + q * step + e;
+      Best best{hn::Load(d, cell), hn::Zero(DI())};
+      Challenge(best, hn::Load(d, cell + pixel), 1);
+      Challenge(best, hn::Load(d, cell + line), 2);
+      Challenge(best, hn::Load(d, cell + line + pixel), 3);
+      const int64_t at = q * pixel + e;
+      StoreBest(best, y + at, choice == nullptr ? nullptr : choice + at);
+    }
   }
 }
 
 void MaxPoolForwardImpl(const MaxPoolForwardArgs& args, UnitRange units) {
   const PoolGeometry& g = args.geometry;
   const int64_t pixel = g.channels * kBlockLanes, line = g.width * pixel;
+  const WholeArea area(g);
   for (int64_t unit = units.begin; unit < units.end; ++unit) {
     const int64_t block = unit / g.out_h, p = unit % g.out_h;
     const float* x = args.x + block * g.height * line;
-    for (int64_t q = 0; q < g.out_w; ++q) {
-      const int64_t offset = (unit * g.out_w + q) * pixel;
-      float* y = args.y + offset;
-      uint8_t* choice = args.choice == nullptr ? nullptr : args.choice + offset;
-      const Window window = WindowAt(g, p, q);
-      const bool whole =
-          window.row_end - window.row_begin == 2 && window.col_end - window.col_begin == 2;
-      if (whole && g.pool_h == 2 && g.pool_w == 2) {
-        MaxPool2x2(x + window.top * line + window.left * pixel, line, pixel, y, choice);
-        continue;
+    const auto choice_at = [&](int64_t offset) {
+      return args.choice == nullptr ? nullptr : args.choice + offset;
+    };
+    const auto windows = [&](int64_t begin, int64_t end) HWY_ATTR {
+      for (int64_t q = begin; q < end; ++q) {
+        const int64_t offset = (unit * g.out_w + q) * pixel;
+        const Window window = WindowAt(g, p, q);
+        for (int64_t e = 0; e < pixel; e += kLanes) {
+          StoreBest(WindowMax(g, window, x + e), args.y + offset + e, choice_at(offset + e));
+        }
       }
-      for (int64_t e = 0; e < pixel; e += kLanes) {
-        StoreBest(WindowMax(g, window, x + e), y + e, choice == nullptr ? nullptr : choice + e);
-      }
+    };
+    const UnitRange usual = area.Usual(p);
+    windows(0, usual.begin);
+    if (usual.begin < usual.end) {
+      const Window first = WindowAt(g, p, usual.begin);
+      const int64_t offset = (unit * g.out_w + usual.begin) * pixel;
+      MaxPool2x2(x + first.top * line + first.left * pixel, line, pixel, g.stride_w * pixel,
+                 usual.end - usual.begin, args.y + offset, choice_at(offset));
     }
+    windows(usual.end, g.out_w);
   }
 }
 
@@ -143,26 +178,62 @@ HWY_INLINE hn::Vec<DI> Winner(const MaxPoolBackwardArgs& args, int64_t block, in
   return WindowMax(g, WindowAt(g, p, q), args.x + block * g.height * g.width * pixel + e).index;
 }
 
-// A cell of just one window, whose winners are kept: the usual case, without a search.
-struct OneWindow {
-  int32_t cell;  // of the window
-  const uint8_t* choice;
-  const float* d_y;
-  float* d_x;
+// No window holds these cells: their chains are +0.
+HWY_INLINE void StoreNothing(float* d_x, int64_t count, bool accumulate) {
+  const D d;
+  for (int64_t e = 0; e < count; e += kLanes)
+    hn::Store(Accumulated(accumulate, hn::Zero(d), d_x + e), d, d_x + e);
+}
+
+// `count` windows of one row of windows from q on, side by side, each with `cells` cells in the row
+// of the image, from the col-th on.
+struct WindowRun {
+  int64_t p, q, count, col, cells;
 };
-HWY_INLINE void MaxPoolBackwardOne(const OneWindow& one, int64_t pixel, bool accumulate) {
-  const uint8_t* const HWY_RESTRICT choice = one.choice;
-  const float* const HWY_RESTRICT d_y = one.d_y;
-  float* const HWY_RESTRICT d_x = one.d_x;
+
+// Row h of an image whose windows are apart: spread(run) writes the row's cells of each run of
+// windows, the others are written here. whole: the whole windows of a row.
+template <class Spread>
+HWY_INLINE void ForWindowsApart(const PoolGeometry& g, UnitRange whole, int64_t h, float* d_x,
+                                bool accumulate, const Spread& spread) {
+  const int64_t pixel = g.channels * kBlockLanes;
+  const UnitRange rows = WindowsOf(h, g.pad_top, g.pool_h, g.stride_h, g.out_h);
+  int64_t done = 0, count = 0;
+  for (int64_t q = 0; q < g.out_w && rows.begin < rows.end; q += count) {
+    const bool dense = g.stride_w == g.pool_w && q == whole.begin && q < whole.end;
+    count = dense ? whole.end - q : 1;
+    const Window window = WindowAt(g, rows.begin, q);
+    const int64_t cells = window.col_end - window.col_begin;
+    if (cells <= 0) continue;
+    StoreNothing(d_x + done * pixel, (window.col_begin - done) * pixel, accumulate);
+    spread(WindowRun{rows.begin, q, count, window.col_begin, cells});
+    done = window.col_begin + count * cells;
+  }
+  StoreNothing(d_x + done * pixel, (g.width - done) * pixel, accumulate);
+}
+
+// The chains of one window's cells start from +0, so that a gradient of -0 becomes +0. first_cell:
+// of the window.
+HWY_INLINE void SpreadToWinners(const WindowRun& run, int64_t first_cell, int64_t pixel,
+                                bool accumulate, const uint8_t* HWY_RESTRICT choice,
+                                const float* HWY_RESTRICT d_y, float* HWY_RESTRICT d_x) {
   const D d;
   const DI di;
-  const auto own = hn::Set(di, one.cell);
-  for (int64_t e = 0; e < pixel; e += kLanes) {
-    const auto chosen =
-        hn::RebindMask(d, hn::Eq(hn::PromoteTo(di, hn::Load(DU8(), choice + e)), own));
-    // The chain starts from +0, so that a gradient of -0 becomes +0.
-    const V sum = hn::IfThenElseZero(chosen, hn::Add(hn::Zero(d), hn::Load(d, d_y + e)));
-    hn::Store(Accumulated(accumulate, sum, d_x + e), d, d_x + e);
+  for (int64_t k = 0; k < run.count; ++k) {
+    for (int64_t e = 0; e < pixel; e += kLanes) {
+      auto own = hn::Set(di, static_cast<int32_t>(first_cell));
+      const auto winner = hn::PromoteTo(di, hn::Load(DU8(), choice + e));
+      const V gradient = hn::Add(hn::Zero(d), hn::Load(d, d_y + e));
+      float* cell = d_x + e;
+      for (int64_t c = 0; c < run.cells; ++c, cell += pixel) {
+        const V sum = hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(winner, own)), gradient);
+        hn::Store(Accumulated(accumulate, sum, cell), d, cell);
+        own = hn::Add(own, hn::Set(di, 1));
+      }
+    }
+    choice += pixel;
+    d_y += pixel;
+    d_x += run.cells * pixel;
   }
 }
 
@@ -171,22 +242,25 @@ void MaxPoolBackwardImpl(const MaxPoolBackwardArgs& args, UnitRange units) {
   const DI di;
   const PoolGeometry& g = args.geometry;
   const int64_t pixel = g.channels * kBlockLanes;
+  const WholeArea area(g);
   for (int64_t unit = units.begin; unit < units.end; ++unit) {
     const int64_t block = unit / g.height, h = unit % g.height;
+    if (Apart(g) && args.choice != nullptr) {
+      float* const d_x = args.d_x + unit * g.width * pixel;
+      ForWindowsApart(g, area.cols, h, d_x, args.accumulate, [&](const WindowRun& run) HWY_ATTR {
+        const Window window = WindowAt(g, run.p, run.q);
+        const int64_t first_cell = (h - window.top) * g.pool_w + (run.col - window.left);
+        const int64_t at = ((block * g.out_h + run.p) * g.out_w + run.q) * pixel;
+        SpreadToWinners(run, first_cell, pixel, args.accumulate, args.choice + at, args.d_y + at,
+                        d_x + run.col * pixel);
+      });
+      continue;
+    }
     const UnitRange rows = WindowsOf(h, g.pad_top, g.pool_h, g.stride_h, g.out_h);
     const float* d_y = args.d_y + block * g.out_h * g.out_w * pixel;
     for (int64_t w = 0; w < g.width; ++w) {
       const UnitRange cols = WindowsOf(w, g.pad_left, g.pool_w, g.stride_w, g.out_w);
       float* d_x = args.d_x + (unit * g.width + w) * pixel;
-      if (rows.end - rows.begin == 1 && cols.end - cols.begin == 1 && args.choice != nullptr) {
-        const Window window = WindowAt(g, rows.begin, cols.begin);
-        const int64_t place = (rows.begin * g.out_w + cols.begin) * pixel;
-        MaxPoolBackwardOne(
-            {static_cast<int32_t>((h - window.top) * g.pool_w + (w - window.left)),
-             args.choice + block * g.out_h * g.out_w * pixel + place, d_y + place, d_x},
-            pixel, args.accumulate);
-        continue;
-      }
       for (int64_t e = 0; e < pixel; e += kLanes) {
         V sum = hn::Zero(d);
         for (int64_t p = rows.begin; p < rows.end; ++p) {
@@ -205,26 +279,86 @@ void MaxPoolBackwardImpl(const MaxPoolBackwardArgs& args, UnitRange units) {
   }
 }
 
+// `value` / count, or its product with the reciprocal, where that is exact.
+struct Divisor {
+  V value;
+  bool reciprocal;
+};
+HWY_INLINE Divisor DivisorOf(const Window& window) {
+  const auto count = static_cast<int64_t>(window.count());
+  const bool power_of_two = (count & (count - 1)) == 0 && count > 0;
+  return {hn::Set(D(), power_of_two ? 1.0f / window.count() : window.count()), power_of_two};
+}
+HWY_INLINE V Divide(V value, const Divisor& divisor) {
+  return divisor.reciprocal ? hn::Mul(value, divisor.value) : hn::Div(value, divisor.value);
+}
+
+// As MaxPool2x2.
+HWY_INLINE void AveragePool2x2(const float* HWY_RESTRICT x, int64_t line, int64_t pixel,
+                               int64_t step, int64_t windows, float* HWY_RESTRICT y) {
+  const D d;
+  const V quarter = hn::Set(d, 0.25f);  // exact
+  for (int64_t q = 0; q < windows; ++q) {
+    for (int64_t e = 0; e < pixel; e += kLanes) {
+      const float* cell = x + q * step + e;
+      V sum = hn::Add(hn::Zero(d), hn::Load(d, cell));
+      sum = hn::Add(sum, hn::Load(d, cell + pixel));
+      sum = hn::Add(sum, hn::Load(d, cell + line));
+      sum = hn::Add(sum, hn::Load(d, cell + line + pixel));
+      hn::Store(hn::Mul(sum, quarter), d, y + q * pixel + e);
+    }
+  }
+}
+
 void AveragePoolForwardImpl(const AveragePoolArgs& args, UnitRange units) {
   const D d;
   const PoolGeometry& g = args.geometry;
   const int64_t pixel = g.channels * kBlockLanes, line = g.width * pixel;
+  const WholeArea area(g);
   for (int64_t unit = units.begin; unit < units.end; ++unit) {
     const int64_t block = unit / g.out_h, p = unit % g.out_h;
     const float* x = args.x + block * g.height * line;
-    for (int64_t q = 0; q < g.out_w; ++q) {
-      const Window window = WindowAt(g, p, q);
-      const V count = hn::Set(d, window.count());
-      for (int64_t e = 0; e < pixel; e += kLanes) {
-        V sum = hn::Zero(d);
-        for (int64_t row = window.row_begin; row < window.row_end; ++row) {
-          for (int64_t col = window.col_begin; col < window.col_end; ++col) {
-            sum = hn::Add(sum, hn::Load(d, x + row * line + col * pixel + e));
+    float* y = args.y + unit * g.out_w * pixel;
+    const auto windows = [&](int64_t begin, int64_t end) HWY_ATTR {
+      for (int64_t q = begin; q < end; ++q) {
+        const Window window = WindowAt(g, p, q);
+        const Divisor count = DivisorOf(window);
+        for (int64_t e = 0; e < pixel; e += kLanes) {
+          V sum = hn::Zero(d);
+          for (int64_t row = window.row_begin; row < window.row_end; ++row) {
+            for (int64_t col = window.col_begin; col < window.col_end; ++col) {
+              sum = hn::Add(sum, hn::Load(d, x + row * line + col * pixel + e));
+            }
           }
+          hn::Store(Divide(sum, count), d, y + q * pixel + e);
         }
-        hn::Store(hn::Div(sum, count), d, args.y + (unit * g.out_w + q) * pixel + e);
       }
+    };
+    const UnitRange usual = area.Usual(p);
+    windows(0, usual.begin);
+    if (usual.begin < usual.end) {
+      const Window first = WindowAt(g, p, usual.begin);
+      AveragePool2x2(x + first.top * line + first.left * pixel, line, pixel, g.stride_w * pixel,
+                     usual.end - usual.begin, y + usual.begin * pixel);
     }
+    windows(usual.end, g.out_w);
+  }
+}
+
+// As SpreadToWinners.
+HWY_INLINE void SpreadEvenly(const WindowRun& run, const Divisor& count, int64_t pixel,
+                             bool accumulate, const float* HWY_RESTRICT d_y,
+                             float* HWY_RESTRICT d_x) {
+  const D d;
+  for (int64_t k = 0; k < run.count; ++k) {
+    for (int64_t e = 0; e < pixel; e += kLanes) {
+      const V share = hn::Add(hn::Zero(d), Divide(hn::Load(d, d_y + e), count));
+      float* cell = d_x + e;
+      for (int64_t c = 0; c < run.cells; ++c, cell += pixel)
+        hn::Store(Accumulated(accumulate, share, cell), d, cell);
+    }
+    d_y += pixel;
+    d_x += run.cells * pixel;
   }
 }
 
@@ -232,8 +366,18 @@ void AveragePoolBackwardImpl(const AveragePoolBackwardArgs& args, UnitRange unit
   const D d;
   const PoolGeometry& g = args.geometry;
   const int64_t pixel = g.channels * kBlockLanes;
+  const WholeArea area(g);
   for (int64_t unit = units.begin; unit < units.end; ++unit) {
     const int64_t block = unit / g.height, h = unit % g.height;
+    if (Apart(g)) {
+      float* const d_x = args.d_x + unit * g.width * pixel;
+      ForWindowsApart(g, area.cols, h, d_x, args.accumulate, [&](const WindowRun& run) HWY_ATTR {
+        const int64_t at = ((block * g.out_h + run.p) * g.out_w + run.q) * pixel;
+        SpreadEvenly(run, DivisorOf(WindowAt(g, run.p, run.q)), pixel, args.accumulate,
+                     args.d_y + at, d_x + run.col * pixel);
+      });
+      continue;
+    }
     const UnitRange rows = WindowsOf(h, g.pad_top, g.pool_h, g.stride_h, g.out_h);
     const float* d_y = args.d_y + block * g.out_h * g.out_w * pixel;
     for (int64_t w = 0; w < g.width; ++w) {
@@ -244,7 +388,7 @@ void AveragePoolBackwardImpl(const AveragePoolBackwardArgs& args, UnitRange unit
         for (int64_t p = rows.begin; p < rows.end; ++p) {
           for (int64_t q = cols.begin; q < cols.end; ++q) {
             const V gradient = hn::Load(d, d_y + (p * g.out_w + q) * pixel + e);
-            sum = hn::Add(sum, hn::Div(gradient, hn::Set(d, WindowAt(g, p, q).count())));
+            sum = hn::Add(sum, Divide(gradient, DivisorOf(WindowAt(g, p, q))));
           }
         }
         hn::Store(Accumulated(args.accumulate, sum, d_x + e), d, d_x + e);
