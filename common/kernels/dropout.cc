@@ -6,6 +6,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/kernels/dropout.cc"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // Must come before highway.h.
 #include "hwy/highway.h"
 
@@ -24,6 +25,9 @@ constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
 
 constexpr int64_t kUnitFeatures = 64;  // a multiple of 4: one counter gives four elements
 constexpr int kCounterFeatures = 4;
+// Floats. A Philox block fills the core's window of instructions before the next loads come in
+// sight.
+constexpr int64_t kAhead = 1024;
 
 // Features [begin, end) of one block, kLanes of its samples.
 void DropoutPart(const DropoutArgs& args, int64_t block, int lane, UnitRange features) {
@@ -45,6 +49,7 @@ void DropoutPart(const DropoutArgs& args, int64_t block, int lane, UnitRange fea
     const int64_t count = std::min<int64_t>(kCounterFeatures, features.end - feature);
     for (int64_t k = 0; k < count; ++k) {
       const int64_t offset = (block * args.features + feature + k) * kBlockLanes + lane;
+      hwy::Prefetch(args.x + offset + kAhead);
       const auto uniform =
           hn::Mul(hn::ConvertTo(d, hn::BitCast(di, hn::ShiftRight<8>(random.word[k]))), unit);
       const auto scaled = hn::Mul(hn::Load(d, args.x + offset), scale);

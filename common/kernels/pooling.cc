@@ -6,6 +6,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/kernels/pooling.cc"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // Must come before highway.h.
 #include "hwy/highway.h"
 
@@ -114,13 +115,26 @@ HWY_INLINE void StoreBest(const Best& best, float* y, uint8_t* choice) {
   if (choice != nullptr) hn::Store(hn::DemoteTo(DU8(), best.index), DU8(), choice);
 }
 
+// Comparisons fill the core's window of instructions before the next loads come in sight: `far`
+// images, which no cache near the core holds, are fetched by hand.
+constexpr int64_t kFarFloats = 1 << 18;
+HWY_INLINE void FetchAhead(const float* cell, int64_t line, int64_t pixel) {
+  constexpr int64_t kAhead = 1024;  // floats
+  hwy::Prefetch(cell + kAhead);
+  hwy::Prefetch(cell + pixel + kAhead);
+  hwy::Prefetch(cell + line + kAhead);
+  hwy::Prefetch(cell + line + pixel + kAhead);
+}
+
 // Whole 2 x 2 windows from x on, `step` floats apart, without loops over cells.
 HWY_INLINE void MaxPool2x2(const float* HWY_RESTRICT x, int64_t line, int64_t pixel, int64_t step,
-                           int64_t windows, float* HWY_RESTRICT y, uint8_t* HWY_RESTRICT choice) {
+                           int64_t windows, bool far, float* HWY_RESTRICT y,
+                           uint8_t* HWY_RESTRICT choice) {
   const D d;
   for (int64_t q = 0; q < windows; ++q) {
     for (int64_t e = 0; e < pixel; e += kLanes) {
       const float* cell = x + q * step + e;
+      if (far) FetchAhead(cell, line, pixel);
       Best best{hn::Load(d, cell), hn::Zero(DI())};
       Challenge(best, hn::Load(d, cell + pixel), 1);
       Challenge(best, hn::Load(d, cell + line), 2);
@@ -134,6 +148,7 @@ HWY_INLINE void MaxPool2x2(const float* HWY_RESTRICT x, int64_t line, int64_t pi
 void MaxPoolForwardImpl(const MaxPoolForwardArgs& args, UnitRange units) {
   const PoolGeometry& g = args.geometry;
   const int64_t pixel = g.channels * kBlockLanes, line = g.width * pixel;
+  const bool far = args.blocks * g.height * line > kFarFloats;
   const WholeArea area(g);
   for (int64_t unit = units.begin; unit < units.end; ++unit) {
     const int64_t block = unit / g.out_h, p = unit % g.out_h;
@@ -156,7 +171,7 @@ void MaxPoolForwardImpl(const MaxPoolForwardArgs& args, UnitRange units) {
       const Window first = WindowAt(g, p, usual.begin);
       const int64_t offset = (unit * g.out_w + usual.begin) * pixel;
       MaxPool2x2(x + first.top * line + first.left * pixel, line, pixel, g.stride_w * pixel,
-                 usual.end - usual.begin, args.y + offset, choice_at(offset));
+                 usual.end - usual.begin, far, args.y + offset, choice_at(offset));
     }
     windows(usual.end, g.out_w);
   }
