@@ -24,7 +24,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::CappedTag<float, kBlockLanes>;
 using V = hn::Vec<D>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
-constexpr int kChannels = 8;  // chains that run side by side: enough to hide an addition's latency
 constexpr int kChunkChannels = 256;  // channels whose factors are made at once, on the stack
 
 HWY_INLINE V Centered(V x, float mean) { return hn::Sub(x, hn::Set(D(), mean)); }
@@ -61,60 +60,115 @@ void SampleMoments(const BatchNormMomentsArgs& args, const float* x, float* mean
   }
 }
 
-// Merges leaves in order along the adjacent-pair tree, as a binary counter does.
+// Moments of kCount channels, of equally many values each.
+template <int kCount>
+struct ChannelMoments {
+  alignas(8 * kCount) double mean[kCount];
+  alignas(8 * kCount) double m2[kCount];
+  double count;
+};
+
+// a = MergeMoments(a, b) of every channel.
+template <int kCount>
+HWY_INLINE void MergeInto(ChannelMoments<kCount>& a, const ChannelMoments<kCount>& b) {
+  const hn::CappedTag<double, kCount> d;
+  if (b.count == 0) return;
+  if (a.count == 0) {
+    a = b;
+    return;
+  }
+  const double count = a.count + b.count;
+  const auto part = hn::Set(d, b.count / count), pairs = hn::Set(d, (a.count * b.count) / count);
+  for (int c = 0; c < kCount; c += static_cast<int>(hn::MaxLanes(d))) {
+    const auto mean = hn::Load(d, a.mean + c);
+    const auto delta = hn::Sub(hn::Load(d, b.mean + c), mean);
+    const auto between = hn::Mul(hn::Mul(delta, delta), pairs);
+    hn::Store(hn::Add(mean, hn::Mul(delta, part)), d, a.mean + c);
+    const auto within = hn::Add(hn::Load(d, a.m2 + c), hn::Load(d, b.m2 + c));
+    hn::Store(hn::Add(within, between), d, a.m2 + c);
+  }
+  a.count = count;
+}
+
+// Merges leaves in order along the adjacent-pair tree, as a binary counter does. Leaves of count 0
+// change nothing, so those at the end need not be pushed.
+template <int kCount>
 class MomentsTree {
  public:
-  void Push(Moments carry) {
+  void Push(const ChannelMoments<kCount>& leaf) {
+    const ChannelMoments<kCount>* carry = &leaf;
     int level = 0;
-    for (; (pushed_ >> level) & 1; ++level) carry = MergeMoments(levels_[level], carry);
-    levels_[level] = carry;
+    for (; (pushed_ >> level) & 1; ++level) {
+      MergeInto(levels_[level], *carry);
+      carry = &levels_[level];
+    }
+    levels_[level] = *carry;
     ++pushed_;
   }
-  const Moments& result() const { return levels_[std::bit_width(pushed_ | 1u) - 1]; }
+
+  // Of all leaves; the tree is empty afterwards.
+  ChannelMoments<kCount> Take() {
+    ChannelMoments<kCount> all{};
+    for (int level = 0; (pushed_ >> level) != 0; ++level) {
+      if (((pushed_ >> level) & 1) == 0) continue;
+      MergeInto(levels_[level], all);
+      all = levels_[level];
+    }
+    pushed_ = 0;
+    return all;
+  }
 
  private:
   uint32_t pushed_ = 0;
-  Moments levels_[32];
+  ChannelMoments<kCount> levels_[32];
 };
 
-// Channels [channel, channel + kCount) of one subtree. A leaf without a sample has count 0 and
-// changes nothing.
+// The moments of the samples of a block, by lane.
 template <int kCount>
-void MergeChannels(const BatchNormMomentsArgs& args, int64_t channel) {
+void BlockMoments(const BatchNormMomentsArgs& args, const float* x,
+                  ChannelMoments<kCount>* leaves) {
   HWY_ALIGN float means[kCount * kBlockLanes];
   HWY_ALIGN float m2s[kCount * kBlockLanes];
-  MomentsTree tree[kCount];
-  const auto leaves = static_cast<int32_t>(
-      std::bit_ceil(static_cast<uint32_t>(std::max(1, args.slots.shard_positions))));
+  for (int part = 0; part < kBlockLanes; part += kLanes)
+    SampleMoments<kCount>(args, x + part, means + part, m2s + part);
+  for (int lane = 0; lane < kBlockLanes; ++lane) {
+    leaves[lane].count = static_cast<double>(args.positions);
+    for (int c = 0; c < kCount; ++c) {
+      leaves[lane].mean[c] = static_cast<double>(means[c * kBlockLanes + lane]);
+      leaves[lane].m2[c] = static_cast<double>(m2s[c * kBlockLanes + lane]);
+    }
+  }
+}
+
+// Channels [channel, channel + kCount) of one subtree.
+template <int kCount>
+void MergeChannels(const BatchNormMomentsArgs& args, int64_t channel) {
+  ChannelMoments<kCount> leaves[kBlockLanes];
+  MomentsTree<kCount> samples, shards;
   int64_t loaded = -1;
   for (int32_t shard = args.subtree.first_shard;
        shard < args.subtree.first_shard + args.subtree.shards; ++shard) {
-    for (int32_t position = 0; position < leaves; ++position) {
-      const bool held = position < args.slots.shard_count[shard];
+    for (int32_t position = 0; position < args.slots.shard_count[shard]; ++position) {
       const int64_t slot = static_cast<int64_t>(shard) * args.slots.shard_slots + position;
-      const int64_t block = slot / kBlockLanes, lane = slot % kBlockLanes;
-      if (held && block != loaded) {
-        const float* x = args.x + (block * args.positions * args.channels + channel) * kBlockLanes;
-        for (int part = 0; part < kBlockLanes; part += kLanes) {
-          SampleMoments<kCount>(args, x + part, means + part, m2s + part);
-        }
+      const int64_t block = slot / kBlockLanes;
+      if (block != loaded) {
+        const int64_t offset = (block * args.positions * args.channels + channel) * kBlockLanes;
+        BlockMoments<kCount>(args, args.x + offset, leaves);
         loaded = block;
       }
-      for (int c = 0; c < kCount; ++c) {
-        const int64_t at = c * kBlockLanes + lane;
-        tree[c].Push(held ? Moments{static_cast<double>(args.positions),
-                                    static_cast<double>(means[at]), static_cast<double>(m2s[at])}
-                          : Moments{0, 0, 0});
-      }
+      samples.Push(leaves[slot % kBlockLanes]);
     }
+    shards.Push(samples.Take());
   }
-  for (int c = 0; c < kCount; ++c) args.moments[channel + c] = tree[c].result();
+  const ChannelMoments<kCount> all = shards.Take();
+  for (int c = 0; c < kCount; ++c) args.moments[channel + c] = {all.count, all.mean[c], all.m2[c]};
 }
 
 void MomentsImpl(const BatchNormMomentsArgs& args, UnitRange units) {
   int64_t channel = units.begin;
-  for (; channel + kChannels <= units.end; channel += kChannels)
-    MergeChannels<kChannels>(args, channel);
+  for (; channel + 8 <= units.end; channel += 8) MergeChannels<8>(args, channel);
+  for (; channel + 4 <= units.end; channel += 4) MergeChannels<4>(args, channel);
+  for (; channel + 2 <= units.end; channel += 2) MergeChannels<2>(args, channel);
   for (; channel < units.end; ++channel) MergeChannels<1>(args, channel);
 }
 
@@ -213,8 +267,9 @@ void SumChannels(const BatchNormSumsArgs& args, int64_t channel) {
 
 void SumsImpl(const BatchNormSumsArgs& args, UnitRange units) {
   int64_t channel = units.begin;
-  for (; channel + kChannels <= units.end; channel += kChannels)
-    SumChannels<kChannels>(args, channel);
+  for (; channel + 8 <= units.end; channel += 8) SumChannels<8>(args, channel);
+  for (; channel + 4 <= units.end; channel += 4) SumChannels<4>(args, channel);
+  for (; channel + 2 <= units.end; channel += 2) SumChannels<2>(args, channel);
   for (; channel < units.end; ++channel) SumChannels<1>(args, channel);
 }
 

@@ -49,11 +49,7 @@ class SlotTree {
   }
 
   // Whether any slot of the block holds a sample of the subtree.
-  bool HasSamples(int32_t block) const {
-    bool any = false;
-    for (int32_t lane = 0; lane < kBlockLanes; ++lane) any |= Held(block * kBlockLanes + lane);
-    return any;
-  }
+  bool HasSamples(int32_t block) const { return HeldLanes(slots_, subtree_, block) != 0; }
 
   // Empties the tree for the next `width` values.
   void Start(int width) {
@@ -64,7 +60,7 @@ class SlotTree {
   // lanes: [width][16] with kLaneFloats floats of room, overwritten; null: a block without samples.
   void AddBlock(int32_t block, float* lanes) {
     if (lanes != nullptr) {
-      if (!IsFull(block)) ClearUnheld(block, lanes);
+      ClearUnheld(block, lanes);
       PairLanes(lanes);
     }
     if (shards_per_block_ > 1 || slots_.shard_slots == kBlockLanes) {
@@ -98,24 +94,13 @@ class SlotTree {
     return shard >= subtree_.first_shard && shard < subtree_.first_shard + subtree_.shards;
   }
 
-  bool Held(int32_t slot) const {
-    const int32_t shard = slot / slots_.shard_slots;
-    return InSubtree(shard) && slot % slots_.shard_slots < slots_.shard_count[shard];
-  }
-
-  bool IsFull(int32_t block) const {
-    for (int32_t lane = 0; lane < kBlockLanes; ++lane) {
-      if (!Held(block * kBlockLanes + lane)) return false;
-    }
-    return true;
-  }
-
   void ClearUnheld(int32_t block, float* lanes) const {
     namespace hn = hwy::HWY_NAMESPACE;
     const D d;
+    const uint32_t bits = HeldLanes(slots_, subtree_, block);
+    if (bits == (1u << kBlockLanes) - 1) return;
     HWY_ALIGN float held[kBlockLanes];
-    for (int32_t lane = 0; lane < kBlockLanes; ++lane)
-      held[lane] = Held(block * kBlockLanes + lane) ? 1.0f : 0.0f;
+    for (int lane = 0; lane < kBlockLanes; ++lane) held[lane] = (bits >> lane) & 1 ? 1.0f : 0.0f;
     for (int lane = 0; lane < kBlockLanes; lane += kLanes) {
       const auto mask = hn::Ne(hn::Load(d, held + lane), hn::Zero(d));
       for (int w = 0; w < width_; ++w) {
