@@ -1,13 +1,14 @@
 #include "common/kernels/tree_sum.h"
 
+#include <algorithm>
+
 #include "common/base/check.h"
+#include "common/kernels/unroll.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/kernels/tree_sum.cc"
 #include "hwy/foreach_target.h"  // Must come before highway.h.
 #include "hwy/highway.h"
-
-#include "common/kernels/flat-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lockstep::kernels {
@@ -16,31 +17,46 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Adds partials in ascending order: two neighbours of one size are siblings, since both are
-// aligned. Stack entries shrink towards the top, hence 32 hold any count.
-struct TreeSumBody {
-  const TreeSumArgs& args;
-  template <class D>
-  HWY_INLINE void operator()(D d, int64_t e) const {
-    constexpr int kDepth = 32;
-    HWY_ALIGN float sums[kDepth][kBlockLanes];
-    int32_t sizes[kDepth];
-    int depth = 0;
-    for (int32_t k = 0; k < args.partial_count; ++k) {
-      auto sum = hn::LoadU(d, args.partials[k] + e);
-      int32_t size = args.leaves[k];
-      for (; depth > 0 && sizes[depth - 1] == size; size *= 2)
-        sum = hn::Add(hn::Load(d, sums[--depth]), sum);
-      hn::Store(sum, d, sums[depth]);
-      sizes[depth++] = size;
+// kCount vectors from e on. Adds partials in ascending order: two neighbours of one size are
+// siblings, since both are aligned. Stack entries shrink towards the top, hence 32 hold any count.
+template <int kCount, class D>
+HWY_INLINE void SumAt(D d, const TreeSumArgs& args, int64_t e) {
+  constexpr int kDepth = 32;
+  constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
+  HWY_ALIGN float sums[kDepth][kCount * kLanes];
+  int32_t sizes[kDepth];
+  int depth = 0;
+  for (int32_t k = 0; k < args.partial_count; ++k) {
+    hn::Vec<D> sum[kCount];
+    LOCKSTEP_UNROLL
+    for (int i = 0; i < kCount; ++i) sum[i] = hn::LoadU(d, args.partials[k] + e + i * kLanes);
+    int32_t size = args.leaves[k];
+    for (; depth > 0 && sizes[depth - 1] == size; size *= 2) {
+      --depth;
+      LOCKSTEP_UNROLL
+      for (int i = 0; i < kCount; ++i)
+        sum[i] = hn::Add(hn::LoadU(d, sums[depth] + i * kLanes), sum[i]);
     }
-    LOCKSTEP_DCHECK(depth == 1);
-    hn::StoreU(hn::Load(d, sums[0]), d, args.out + e);
+    LOCKSTEP_UNROLL
+    for (int i = 0; i < kCount; ++i) hn::StoreU(sum[i], d, sums[depth] + i * kLanes);
+    sizes[depth++] = size;
   }
-};
+  LOCKSTEP_DCHECK(depth == 1);
+  LOCKSTEP_UNROLL
+  for (int i = 0; i < kCount; ++i)
+    hn::StoreU(hn::LoadU(d, sums[0] + i * kLanes), d, args.out + e + i * kLanes);
+}
 
+// Four vectors at once share the stack's bookkeeping.
 void TreeSumImpl(const TreeSumArgs& args, UnitRange units) {
-  ForFlat(args.count, units, TreeSumBody{args});
+  const hn::CappedTag<float, kBlockLanes> d;
+  const hn::CappedTag<float, 1> one;
+  constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(d)), kRun = 4 * kLanes;
+  const int64_t end = std::min(args.count, units.end * kFlatBlock);
+  int64_t e = units.begin * kFlatBlock;
+  for (; e + kRun <= end; e += kRun) SumAt<4>(d, args, e);
+  for (; e + kLanes <= end; e += kLanes) SumAt<1>(d, args, e);
+  for (; e < end; ++e) SumAt<1>(one, args, e);
 }
 
 // x - x is +0, or NaN where x is not finite.
