@@ -24,39 +24,41 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::CappedTag<float, kBlockLanes>;
 using V = hn::Vec<D>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
+constexpr int kParts = kBlockLanes / kLanes;  // vectors of a channel
+// Channels side by side: 8 chains, enough to hide an addition's latency.
+constexpr int kChannels = 8 / kParts;
 constexpr int kChunkChannels = 256;  // channels whose factors are made at once, on the stack
 
 HWY_INLINE V Centered(V x, float mean) { return hn::Sub(x, hn::Set(D(), mean)); }
 
-// Per-sample mean and sum of squared deviations of kCount channels: means, m2s [kCount][16] at the
-// lane.
+// Per-sample mean and sum of squared deviations of kCount channels: means, m2s [kCount][16].
 template <int kCount>
 void SampleMoments(const BatchNormMomentsArgs& args, const float* x, float* means, float* m2s) {
+  constexpr int kVectors = kCount * kParts;
   const D d;
   const int64_t pixel = args.channels * kBlockLanes;
   const V count = hn::Set(d, static_cast<float>(args.positions));
-  V mean[kCount], m2[kCount];
+  V mean[kVectors], m2[kVectors];
   LOCKSTEP_UNROLL
-  for (int c = 0; c < kCount; ++c) mean[c] = m2[c] = hn::Zero(d);
+  for (int v = 0; v < kVectors; ++v) mean[v] = m2[v] = hn::Zero(d);
   for (int64_t position = 0; position < args.positions; ++position) {
     LOCKSTEP_UNROLL
-    for (int c = 0; c < kCount; ++c) {
-      mean[c] = hn::Add(mean[c], hn::Load(d, x + position * pixel + c * kBlockLanes));
+    for (int v = 0; v < kVectors; ++v)
+      mean[v] = hn::Add(mean[v], hn::Load(d, x + position * pixel + v * kLanes));
+  }
+  LOCKSTEP_UNROLL
+  for (int v = 0; v < kVectors; ++v) mean[v] = hn::Div(mean[v], count);
+  for (int64_t position = 0; position < args.positions; ++position) {
+    LOCKSTEP_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      const V difference = hn::Sub(hn::Load(d, x + position * pixel + v * kLanes), mean[v]);
+      m2[v] = hn::MulAdd(difference, difference, m2[v]);
     }
   }
   LOCKSTEP_UNROLL
-  for (int c = 0; c < kCount; ++c) mean[c] = hn::Div(mean[c], count);
-  for (int64_t position = 0; position < args.positions; ++position) {
-    LOCKSTEP_UNROLL
-    for (int c = 0; c < kCount; ++c) {
-      const V difference = hn::Sub(hn::Load(d, x + position * pixel + c * kBlockLanes), mean[c]);
-      m2[c] = hn::MulAdd(difference, difference, m2[c]);
-    }
-  }
-  LOCKSTEP_UNROLL
-  for (int c = 0; c < kCount; ++c) {
-    hn::Store(mean[c], d, means + c * kBlockLanes);
-    hn::Store(m2[c], d, m2s + c * kBlockLanes);
+  for (int v = 0; v < kVectors; ++v) {
+    hn::Store(mean[v], d, means + v * kLanes);
+    hn::Store(m2[v], d, m2s + v * kLanes);
   }
 }
 
@@ -129,8 +131,7 @@ void BlockMoments(const BatchNormMomentsArgs& args, const float* x,
                   ChannelMoments<kCount>* leaves) {
   HWY_ALIGN float means[kCount * kBlockLanes];
   HWY_ALIGN float m2s[kCount * kBlockLanes];
-  for (int part = 0; part < kBlockLanes; part += kLanes)
-    SampleMoments<kCount>(args, x + part, means + part, m2s + part);
+  SampleMoments<kCount>(args, x, means, m2s);
   for (int lane = 0; lane < kBlockLanes; ++lane) {
     leaves[lane].count = static_cast<double>(args.positions);
     for (int c = 0; c < kCount; ++c) {
@@ -166,8 +167,8 @@ void MergeChannels(const BatchNormMomentsArgs& args, int64_t channel) {
 
 void MomentsImpl(const BatchNormMomentsArgs& args, UnitRange units) {
   int64_t channel = units.begin;
-  for (; channel + 8 <= units.end; channel += 8) MergeChannels<8>(args, channel);
-  for (; channel + 4 <= units.end; channel += 4) MergeChannels<4>(args, channel);
+  for (; channel + kChannels <= units.end; channel += kChannels)
+    MergeChannels<kChannels>(args, channel);
   for (; channel + 2 <= units.end; channel += 2) MergeChannels<2>(args, channel);
   for (; channel < units.end; ++channel) MergeChannels<1>(args, channel);
 }
@@ -211,36 +212,35 @@ void ApplyImpl(const BatchNormApplyArgs& args, UnitRange units) {
   }
 }
 
-// Per-sample s1 and s2 of kCount channels: lanes [2][kCount][16] at the lane. x, d_y: the first
-// channel at position 0.
+// Per-sample s1 and s2 of kCount channels: lanes [2][kCount][16]. x, d_y: the first channel at
+// position 0.
 template <int kCount>
 void SampleSums(const BatchNormSumsArgs& args, int64_t channel, const float* x, const float* d_y,
                 float* lanes) {
+  constexpr int kVectors = kCount * kParts;
   const D d;
   const int64_t pixel = args.channels * kBlockLanes;
   float r[kCount];
   ReciprocalDeviations(args.variance + channel, args.epsilon, kCount, r);
-  V s1[kCount], s2[kCount];
+  V s1[kVectors], s2[kVectors];
   LOCKSTEP_UNROLL
-  for (int c = 0; c < kCount; ++c) s1[c] = s2[c] = hn::Zero(d);
+  for (int v = 0; v < kVectors; ++v) s1[v] = s2[v] = hn::Zero(d);
   for (int64_t position = 0; position < args.positions; ++position) {
     LOCKSTEP_UNROLL
-    for (int c = 0; c < kCount; ++c) {
-      const int64_t offset = position * pixel + c * kBlockLanes;
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t offset = position * pixel + v * kLanes, c = channel + v / kParts;
       const V x_hat =
-          hn::Mul(Centered(hn::Load(d, x + offset), args.mean[channel + c]), hn::Set(d, r[c]));
+          hn::Mul(Centered(hn::Load(d, x + offset), args.mean[c]), hn::Set(d, r[v / kParts]));
       V gradient = hn::Load(d, d_y + offset);
-      if (args.relu) {
-        gradient = Masked(Scaled(x_hat, args.gamma, args.beta, channel + c), gradient);
-      }
-      s1[c] = hn::Add(s1[c], gradient);
-      s2[c] = hn::MulAdd(gradient, x_hat, s2[c]);
+      if (args.relu) gradient = Masked(Scaled(x_hat, args.gamma, args.beta, c), gradient);
+      s1[v] = hn::Add(s1[v], gradient);
+      s2[v] = hn::MulAdd(gradient, x_hat, s2[v]);
     }
   }
   LOCKSTEP_UNROLL
-  for (int c = 0; c < kCount; ++c) {
-    hn::Store(s1[c], d, lanes + c * kBlockLanes);
-    hn::Store(s2[c], d, lanes + (kCount + c) * kBlockLanes);
+  for (int v = 0; v < kVectors; ++v) {
+    hn::Store(s1[v], d, lanes + v * kLanes);
+    hn::Store(s2[v], d, lanes + kCount * kBlockLanes + v * kLanes);
   }
 }
 
@@ -254,10 +254,7 @@ void SumChannels(const BatchNormSumsArgs& args, int64_t channel) {
     const bool any = tree.HasSamples(block);
     if (any) {
       const int64_t offset = (block * args.positions * args.channels + channel) * kBlockLanes;
-      for (int lane = 0; lane < kBlockLanes; lane += kLanes) {
-        SampleSums<kCount>(args, channel, args.x + offset + lane, args.d_y + offset + lane,
-                           lanes + lane);
-      }
+      SampleSums<kCount>(args, channel, args.x + offset, args.d_y + offset, lanes);
     }
     tree.AddBlock(block, any ? lanes : nullptr);
   }
@@ -267,8 +264,8 @@ void SumChannels(const BatchNormSumsArgs& args, int64_t channel) {
 
 void SumsImpl(const BatchNormSumsArgs& args, UnitRange units) {
   int64_t channel = units.begin;
-  for (; channel + 8 <= units.end; channel += 8) SumChannels<8>(args, channel);
-  for (; channel + 4 <= units.end; channel += 4) SumChannels<4>(args, channel);
+  for (; channel + kChannels <= units.end; channel += kChannels)
+    SumChannels<kChannels>(args, channel);
   for (; channel + 2 <= units.end; channel += 2) SumChannels<2>(args, channel);
   for (; channel < units.end; ++channel) SumChannels<1>(args, channel);
 }
