@@ -23,8 +23,8 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::CappedTag<float, kBlockLanes>;
 using V = hn::Vec<D>;
-constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
-constexpr int kParts = kBlockLanes / kLanes;  // vectors of a channel
+constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(D()));
+constexpr int kParts = static_cast<int>(kBlockLanes / kLanes);  // vectors of a channel
 // Channels side by side: 8 chains, enough to hide an addition's latency.
 constexpr int kChannels = 8 / kParts;
 constexpr int kChunkChannels = 256;  // channels whose factors are made at once, on the stack
@@ -134,7 +134,7 @@ void BlockMoments(const BatchNormMomentsArgs& args, const float* x,
   SampleMoments<kCount>(args, x, means, m2s);
   for (int lane = 0; lane < kBlockLanes; ++lane) {
     leaves[lane].count = static_cast<double>(args.positions);
-    for (int c = 0; c < kCount; ++c) {
+    for (int64_t c = 0; c < kCount; ++c) {
       leaves[lane].mean[c] = static_cast<double>(means[c * kBlockLanes + lane]);
       leaves[lane].m2[c] = static_cast<double>(m2s[c * kBlockLanes + lane]);
     }
@@ -240,7 +240,7 @@ void SampleSums(const BatchNormSumsArgs& args, int64_t channel, const float* x, 
   LOCKSTEP_UNROLL
   for (int v = 0; v < kVectors; ++v) {
     hn::Store(s1[v], d, lanes + v * kLanes);
-    hn::Store(s2[v], d, lanes + kCount * kBlockLanes + v * kLanes);
+    hn::Store(s2[v], d, lanes + (kCount * kParts + v) * kLanes);
   }
 }
 

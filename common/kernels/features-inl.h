@@ -36,7 +36,7 @@ class LaneChains {
     V sums[16];
     for (int l = 0; l < 16; ++l) sums[l] = chains_[l];
     for (int width = 8; width > 0; width /= 2) {
-      for (int l = 0; l < width; ++l)
+      for (int64_t l = 0; l < width; ++l)
         sums[l] = hwy::HWY_NAMESPACE::Add(sums[2 * l], sums[2 * l + 1]);
     }
     return sums[0];

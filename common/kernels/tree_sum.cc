@@ -22,7 +22,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <int kCount, class D>
 HWY_INLINE void SumAt(D d, const TreeSumArgs& args, int64_t e) {
   constexpr int kDepth = 32;
-  constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
+  constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(D()));
   HWY_ALIGN float sums[kDepth][kCount * kLanes];
   int32_t sizes[kDepth];
   int depth = 0;
