@@ -26,3 +26,22 @@ step() {
 configure() {
   [[ $root/build/$1/build.ninja -nt $root/CMakePresets.json ]] || step "configure $1" cmake --preset "$1"
 }
+
+# bits_of BUILD: the lines of bits_test in the last run of ctest there.
+bits_of() {
+  grep '^bits: ' "$1/Testing/Temporary/LastTest.log"
+}
+
+# one_hash: a table of the lines of bits_test on standard input; fails where a job has more than one hash.
+one_hash() {
+  sort -s -k 2,2 | awk '
+    BEGIN { format = "%-10s %-8s %6s  %-18s %-18s\n"; printf format, "job", "target", "cells", "gradients", "model" }
+    $1 != "bits:" { next }
+    { printf format, $2, $3, $4, substr($5, 1, 16), substr($6, 1, 16); hash = $5 " " $6 }
+    $2 in first && first[$2] != hash { differ = 1 }
+    !($2 in first) { first[$2] = hash; jobs++ }
+    END {
+      if (jobs == 0 || differ) { print "FAILED: not one hash for each job"; exit 1 }
+      print "one hash for each of " jobs " jobs"
+    }'
+}

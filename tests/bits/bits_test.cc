@@ -1,6 +1,7 @@
 // The lockstep contract on the models of the examples: the gradients of five training steps and the
 // model after them are one hash for every SIMD target of this CPU, any count of ranks and threads.
-// Every target leaves a line "bits: MODEL TARGET CELLS GRADIENTS MODEL".
+// Every target leaves a line "bits: MODEL TARGET CELLS GRADIENTS MODEL"; scripts/test-bits.sh
+// compares those of several architectures.
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -32,6 +33,8 @@ void ExpectOneHash(const std::string& example, const std::vector<Split>& splits)
                 splits.size(), hashes.gradients.c_str(), hashes.model.c_str());
   }
 }
+
+TEST_P(Bits, AreTheSameOnOneRank) { ExpectOneHash(GetParam(), {{1, 1}, {1, 2}}); }
 
 // A few cells of the matrix, in seconds.
 TEST_P(Bits, AreTheSameOnADiagonal) {
