@@ -126,12 +126,18 @@ HWY_INLINE void FetchAhead(const float* cell, int64_t line, int64_t pixel) {
   hwy::Prefetch(cell + line + pixel + kAhead);
 }
 
-// Whole 2 x 2 windows from x on, `step` floats apart, without loops over cells.
-HWY_INLINE void MaxPool2x2(const float* HWY_RESTRICT x, int64_t line, int64_t pixel, int64_t step,
-                           int64_t windows, bool far, float* HWY_RESTRICT y,
-                           uint8_t* HWY_RESTRICT choice) {
+// `count` whole 2 x 2 windows, `step` floats apart.
+struct Stretch {
+  int64_t line, pixel, step, count;
+  bool far;
+};
+
+// From x on, without loops over cells.
+HWY_INLINE void MaxPool2x2(const Stretch& windows, const float* HWY_RESTRICT x,
+                           float* HWY_RESTRICT y, uint8_t* HWY_RESTRICT choice) {
   const D d;
-  for (int64_t q = 0; q < windows; ++q) {
+  const auto [line, pixel, step, count, far] = windows;
+  for (int64_t q = 0; q < count; ++q) {
     for (int64_t e = 0; e < pixel; e += kLanes) {
       const float* cell = x + q * step + e;
       if (far) FetchAhead(cell, line, pixel);
@@ -170,8 +176,8 @@ void MaxPoolForwardImpl(const MaxPoolForwardArgs& args, UnitRange units) {
     if (usual.begin < usual.end) {
       const Window first = WindowAt(g, p, usual.begin);
       const int64_t offset = (unit * g.out_w + usual.begin) * pixel;
-      MaxPool2x2(x + first.top * line + first.left * pixel, line, pixel, g.stride_w * pixel,
-                 usual.end - usual.begin, far, args.y + offset, choice_at(offset));
+      MaxPool2x2({line, pixel, g.stride_w * pixel, usual.end - usual.begin, far},
+                 x + first.top * line + first.left * pixel, args.y + offset, choice_at(offset));
     }
     windows(usual.end, g.out_w);
   }
@@ -206,11 +212,19 @@ struct WindowRun {
   int64_t p, q, count, col, cells;
 };
 
+// Row h of an image's gradient.
+struct InputRow {
+  int64_t h;
+  float* d_x;
+  bool accumulate;
+};
+
 // Row h of an image whose windows are apart: spread(run) writes the row's cells of each run of
 // windows, the others are written here. whole: the whole windows of a row.
 template <class Spread>
-HWY_INLINE void ForWindowsApart(const PoolGeometry& g, UnitRange whole, int64_t h, float* d_x,
-                                bool accumulate, const Spread& spread) {
+HWY_INLINE void ForWindowsApart(const PoolGeometry& g, UnitRange whole, const InputRow& row,
+                                const Spread& spread) {
+  const auto [h, d_x, accumulate] = row;
   const int64_t pixel = g.channels * kBlockLanes;
   const UnitRange rows = WindowsOf(h, g.pad_top, g.pool_h, g.stride_h, g.out_h);
   int64_t done = 0, count = 0;
@@ -227,11 +241,21 @@ HWY_INLINE void ForWindowsApart(const PoolGeometry& g, UnitRange whole, int64_t 
   StoreNothing(d_x + done * pixel, (g.width - done) * pixel, accumulate);
 }
 
+// Where a run's gradients come from and go.
+struct Gradients {
+  const float* d_y;
+  float* d_x;
+  int64_t pixel;
+  bool accumulate;
+};
+
 // The chains of one window's cells start from +0, so that a gradient of -0 becomes +0. first_cell:
 // of the window.
-HWY_INLINE void SpreadToWinners(const WindowRun& run, int64_t first_cell, int64_t pixel,
-                                bool accumulate, const uint8_t* HWY_RESTRICT choice,
-                                const float* HWY_RESTRICT d_y, float* HWY_RESTRICT d_x) {
+HWY_INLINE void SpreadToWinners(const WindowRun& run, const Gradients& gradients,
+                                int64_t first_cell, const uint8_t* HWY_RESTRICT choice) {
+  const auto [from, to, pixel, accumulate] = gradients;
+  const float* HWY_RESTRICT d_y = from;
+  float* HWY_RESTRICT d_x = to;
   const D d;
   const DI di;
   for (int64_t k = 0; k < run.count; ++k) {
@@ -262,12 +286,12 @@ void MaxPoolBackwardImpl(const MaxPoolBackwardArgs& args, UnitRange units) {
     const int64_t block = unit / g.height, h = unit % g.height;
     if (Apart(g) && args.choice != nullptr) {
       float* const d_x = args.d_x + unit * g.width * pixel;
-      ForWindowsApart(g, area.cols, h, d_x, args.accumulate, [&](const WindowRun& run) HWY_ATTR {
+      ForWindowsApart(g, area.cols, {h, d_x, args.accumulate}, [&](const WindowRun& run) HWY_ATTR {
         const Window window = WindowAt(g, run.p, run.q);
         const int64_t first_cell = (h - window.top) * g.pool_w + (run.col - window.left);
         const int64_t at = ((block * g.out_h + run.p) * g.out_w + run.q) * pixel;
-        SpreadToWinners(run, first_cell, pixel, args.accumulate, args.choice + at, args.d_y + at,
-                        d_x + run.col * pixel);
+        SpreadToWinners(run, {args.d_y + at, d_x + run.col * pixel, pixel, args.accumulate},
+                        first_cell, args.choice + at);
       });
       continue;
     }
@@ -309,11 +333,12 @@ HWY_INLINE V Divide(V value, const Divisor& divisor) {
 }
 
 // As MaxPool2x2.
-HWY_INLINE void AveragePool2x2(const float* HWY_RESTRICT x, int64_t line, int64_t pixel,
-                               int64_t step, int64_t windows, float* HWY_RESTRICT y) {
+HWY_INLINE void AveragePool2x2(const Stretch& windows, const float* HWY_RESTRICT x,
+                               float* HWY_RESTRICT y) {
   const D d;
+  const auto [line, pixel, step, count, far] = windows;
   const V quarter = hn::Set(d, 0.25f);  // exact
-  for (int64_t q = 0; q < windows; ++q) {
+  for (int64_t q = 0; q < count; ++q) {
     for (int64_t e = 0; e < pixel; e += kLanes) {
       const float* cell = x + q * step + e;
       V sum = hn::Add(hn::Zero(d), hn::Load(d, cell));
@@ -353,17 +378,19 @@ void AveragePoolForwardImpl(const AveragePoolArgs& args, UnitRange units) {
     windows(0, usual.begin);
     if (usual.begin < usual.end) {
       const Window first = WindowAt(g, p, usual.begin);
-      AveragePool2x2(x + first.top * line + first.left * pixel, line, pixel, g.stride_w * pixel,
-                     usual.end - usual.begin, y + usual.begin * pixel);
+      AveragePool2x2({line, pixel, g.stride_w * pixel, usual.end - usual.begin, false},
+                     x + first.top * line + first.left * pixel, y + usual.begin * pixel);
     }
     windows(usual.end, g.out_w);
   }
 }
 
 // As SpreadToWinners.
-HWY_INLINE void SpreadEvenly(const WindowRun& run, const Divisor& count, int64_t pixel,
-                             bool accumulate, const float* HWY_RESTRICT d_y,
-                             float* HWY_RESTRICT d_x) {
+HWY_INLINE void SpreadEvenly(const WindowRun& run, const Gradients& gradients,
+                             const Divisor& count) {
+  const auto [from, to, pixel, accumulate] = gradients;
+  const float* HWY_RESTRICT d_y = from;
+  float* HWY_RESTRICT d_x = to;
   const D d;
   for (int64_t k = 0; k < run.count; ++k) {
     for (int64_t e = 0; e < pixel; e += kLanes) {
@@ -386,10 +413,10 @@ void AveragePoolBackwardImpl(const AveragePoolBackwardArgs& args, UnitRange unit
     const int64_t block = unit / g.height, h = unit % g.height;
     if (Apart(g)) {
       float* const d_x = args.d_x + unit * g.width * pixel;
-      ForWindowsApart(g, area.cols, h, d_x, args.accumulate, [&](const WindowRun& run) HWY_ATTR {
+      ForWindowsApart(g, area.cols, {h, d_x, args.accumulate}, [&](const WindowRun& run) HWY_ATTR {
         const int64_t at = ((block * g.out_h + run.p) * g.out_w + run.q) * pixel;
-        SpreadEvenly(run, DivisorOf(WindowAt(g, run.p, run.q)), pixel, args.accumulate,
-                     args.d_y + at, d_x + run.col * pixel);
+        SpreadEvenly(run, {args.d_y + at, d_x + run.col * pixel, pixel, args.accumulate},
+                     DivisorOf(WindowAt(g, run.p, run.q)));
       });
       continue;
     }
