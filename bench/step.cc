@@ -212,7 +212,9 @@ int Main(int argc, char** argv) {
   Request request;
   CLI::App app{"The time of training steps beside the FMA limit of the same run"};
   app.add_option("jobs", request.jobs, "job files")->required();
-  app.add_option("--batch", request.batches, "batch sizes")->delimiter(',');
+  app.add_option("--batch", request.batches, "batch sizes")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   app.add_option("--workers", request.workers, "ranks in this process");
   app.add_option("--threads", request.threads, "threads of each rank");
   app.add_option("--seconds", request.seconds, "to measure for, for each job and batch size");
