@@ -401,6 +401,40 @@ void BackwardWeightsImpl(const Conv2dBackwardWeightsArgs& args, UnitRange range)
   }
 }
 
+// One row of all planes of a block. x is read as it lies: its lines come faster than those of one
+// channel would, and planes are far apart but not by a power of two.
+void MakePlaneRow(const Conv2dGeometry& g, const Plane& plane, const float* HWY_RESTRICT x,
+                  float* HWY_RESTRICT out) {
+  const D d;
+  const int64_t plane_floats = plane.floats();
+  for (int64_t w = 0; w < g.width; ++w, out += kBlockLanes) {
+    for (int64_t c = 0; c < g.channels; ++c, x += kBlockLanes) {
+      for (int lane = 0; lane < kBlockLanes; lane += kLanes)
+        hn::Store(hn::Load(d, x + lane), d, out + c * plane_floats + lane);
+    }
+  }
+}
+
+void MakePlanesImpl(const Conv2dMakePlanesArgs& args, UnitRange units) {
+  const Conv2dGeometry& g = args.geometry;
+  const Plane plane(g);
+  const int64_t line = g.width * g.channels * kBlockLanes;
+  for (int64_t unit = units.begin; unit < units.end; ++unit) {
+    const int64_t block = unit / plane.height, row = unit % plane.height, h = row - g.pad_top;
+    const bool inside = h >= 0 && h < g.height;
+    const int64_t before = (inside ? g.pad_left : plane.width) * kBlockLanes;
+    const int64_t filled = inside ? before + g.width * kBlockLanes : before;
+    float* const out =
+        args.planes + block * g.channels * plane.floats() + row * plane.width * kBlockLanes;
+    for (int64_t c = 0; c < g.channels; ++c) {
+      float* const padding = out + c * plane.floats();
+      std::fill_n(padding, before, 0.0f);
+      std::fill(padding + filled, padding + plane.width * kBlockLanes, 0.0f);
+    }
+    if (inside) MakePlaneRow(g, plane, args.x + (block * g.height + h) * line, out + before);
+  }
+}
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace lockstep::kernels
@@ -410,6 +444,7 @@ HWY_AFTER_NAMESPACE();
 namespace lockstep::kernels {
 
 HWY_EXPORT(BackwardWeightsImpl);
+HWY_EXPORT(MakePlanesImpl);
 
 int64_t Conv2dBackwardWeightsUnits(const Conv2dBackwardWeightsArgs& args) {
   return WeightUnits(args.geometry).count;
@@ -434,28 +469,9 @@ int64_t Conv2dMakePlanesUnits(const Conv2dMakePlanesArgs& args) {
   return args.blocks * Plane(args.geometry).height;
 }
 
-// Moves values only, so it needs no target of its own; memory bound.
 void Conv2dMakePlanes(const Conv2dMakePlanesArgs& args, UnitRange units) {
   LOCKSTEP_DCHECK(0 <= units.begin && units.end <= Conv2dMakePlanesUnits(args));
-  const Conv2dGeometry& g = args.geometry;
-  const Plane plane(g);
-  const int64_t pixel = g.channels * kBlockLanes;
-  for (int64_t unit = units.begin; unit < units.end; ++unit) {
-    const int64_t block = unit / plane.height, row = unit % plane.height;
-    const int64_t h = row - g.pad_top;
-    const bool inside = h >= 0 && h < g.height;
-    for (int64_t c = 0; c < g.channels; ++c) {
-      float* out =
-          args.planes + (block * g.channels + c) * plane.floats() + row * plane.width * kBlockLanes;
-      float* const end = out + plane.width * kBlockLanes;
-      if (inside) {
-        const float* x = args.x + ((block * g.height + h) * g.width * g.channels + c) * kBlockLanes;
-        out = std::fill_n(out, g.pad_left * kBlockLanes, 0.0f);
-        for (int64_t w = 0; w < g.width; ++w, x += pixel) out = std::copy_n(x, kBlockLanes, out);
-      }
-      std::fill(out, end, 0.0f);
-    }
-  }
+  HWY_DYNAMIC_DISPATCH(MakePlanesImpl)(args, units);
 }
 
 }  // namespace lockstep::kernels
