@@ -8,6 +8,7 @@ import argparse
 import random
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
 import job as jobs
@@ -138,6 +139,12 @@ def hold(case: Case, arguments: argparse.Namespace) -> CaseResult:
     return result
 
 
+def chosen(words: list[str]) -> list[str]:
+    """The command line but for where the report goes."""
+    at = words.index("--out") if "--out" in words else len(words)
+    return words[:at] + words[at + 2 :]
+
+
 def main() -> int:
     """0 where every case that Lockstep can run was compared with every peer."""
     names = [case.name for case in CASES]
@@ -150,12 +157,17 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=15, help="turns of each contender")
     parser.add_argument("--seconds", type=float, default=0.5, help="of one turn")
-    parser.add_argument("--out", type=Path, required=True, help="writes OUT.md and OUT.json")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "docs" / "perf" / f"peers-{date.today()}",
+        help="writes OUT.md and OUT.json; else docs/perf/peers-DATE",
+    )
     arguments = parser.parse_args()
     quiet_core_dumps()
     jobs.load(CASES[0].job_file)  # fails early where nothing is set up
     results = [hold(case, arguments) for case in CASES if case.name in arguments.cases]
-    report.write(results, arguments.out, sys.argv[1:])
+    report.write(results, arguments.out, chosen(sys.argv[1:]))
     say(f"{arguments.out}.md and {arguments.out}.json")
     return 1 if any(result.left_out for result in results) else 0
 

@@ -196,9 +196,10 @@ def peers_of(case: Case, job: dict) -> list[tuple[str, list[str]]]:
 def step_facts(case: Case) -> dict:
     """What bench_step says of the machine and of this step: roofs and FLOPs."""
     command = [BUILD / "bench" / "bench_step", "--json", "--no-contract", "--seconds", "0.2"]
-    command += ["--batch", str(case.batch), case.job_file]
+    command += ["--batch", str(case.batch), case.job_file.relative_to(ROOT)]
     said = subprocess.run(
         list(map(str, command)),
+        cwd=ROOT,
         env=case.environment(),
         preexec_fn=case.pin,
         stdout=subprocess.PIPE,

@@ -8,7 +8,6 @@ import gzip
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import yaml
@@ -33,16 +32,14 @@ class ModelGraph:
 
     input_shape: list[int]
     layers: list[Layer]
-
-    INPUT: ClassVar[str] = "input_layer"  # the name that the first layer's input has
+    input_name: str = "input_layer"
 
     def without_last_activation(self) -> "ModelGraph":
         """The model whose output is the logits that losses take."""
         *body, last = self.layers
         options = {key: value for key, value in last.options.items() if key != "activation"}
-        return ModelGraph(
-            self.input_shape, [*body, Layer(last.kind, last.name, last.inputs, options)]
-        )
+        layers = [*body, Layer(last.kind, last.name, last.inputs, options)]
+        return ModelGraph(self.input_shape, layers, self.input_name)
 
 
 def load(path: Path) -> dict:
@@ -95,6 +92,9 @@ def _graph(model: dict) -> ModelGraph:
     for item in model["layers"]:
         kind, options = (item, {}) if isinstance(item, str) else next(iter(item.items()))
         parsed.append((kind, dict(options or {})))
+    ((input_name, input_shape),) = (
+        model["inputs"] if "inputs" in model else {"input_layer": model["input_shape"]}
+    ).items()
     taken = {options["name"] for _, options in parsed if "name" in options}
     counts: dict[str, int] = {}
     layers: list[Layer] = []
@@ -106,9 +106,9 @@ def _graph(model: dict) -> ModelGraph:
             name = f"{kind}_{count}" if count else kind
             name = None if name in taken else name
         taken.add(name)
-        inputs = options.pop("inputs", layers[-1].name if layers else ModelGraph.INPUT)
+        inputs = options.pop("inputs", layers[-1].name if layers else input_name)
         layers.append(Layer(kind, name, [inputs] if isinstance(inputs, str) else inputs, options))
-    return ModelGraph(model["input_shape"], layers)
+    return ModelGraph(input_shape, layers, input_name)
 
 
 def read_weights(path: Path) -> Weights:

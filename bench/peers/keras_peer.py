@@ -20,8 +20,8 @@ KERAS_LAYERS = {
 
 def build(graph: jobs.ModelGraph, weights: jobs.Weights) -> keras.Model:
     """The job's model with the given weights."""
-    source = keras.Input(graph.input_shape, name=graph.INPUT)
-    tensors = {graph.INPUT: source}
+    source = keras.Input(graph.input_shape, name=graph.input_name)
+    tensors = {graph.input_name: source}
     for layer in graph.layers:
         options = {
             key: tuple(map(_tupled, value)) if isinstance(value, list) else value

@@ -18,4 +18,4 @@ configure release
 step "build what is compared" cmake --build --preset release --target bench_step lockstep-worker
 
 export TORCHINDUCTOR_CACHE_DIR=$cache/inductor PYTHONDONTWRITEBYTECODE=1
-exec "$venv/bin/python" "$here/compare.py" --out "$root/docs/perf/peers-$(date +%F)" "$@"
+exec "$venv/bin/python" "$here/compare.py" "$@"

@@ -179,7 +179,7 @@ class JobModel(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        tensors = {self.graph.INPUT: x}
+        tensors = {self.graph.input_name: x}
         for layer in self.graph.layers:
             y = self.made[layer.name](*(tensors[name] for name in layer.inputs))
             activation = layer.options.get("activation", "linear")
