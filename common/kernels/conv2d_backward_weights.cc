@@ -55,6 +55,7 @@ struct Plane {
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "common/kernels/conv2d_backward_weights.cc"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // Must come before highway.h.
 #include "hwy/highway.h"
 
@@ -89,6 +90,7 @@ using Tree = SlotTree<(kUnitTiles * kTileWindow + 1) * kUnitFilters>;
 struct Band {
   int64_t rows, cols;
   int64_t x_row, x_col;  // floats of x to the next position
+  int64_t x_next;        // to the next band
   const float* x;
   const float* d_y;
 };
@@ -99,7 +101,7 @@ template <int kTaps, int kFilters, bool kBias = false>
 HWY_NOINLINE void Accumulate(const Band& band, const int64_t* offsets, int filter,
                              float* HWY_RESTRICT sums, float* HWY_RESTRICT bias = nullptr) {
   const D d;
-  const int64_t x_col = band.x_col;
+  const int64_t x_col = band.x_col, x_next = band.x_next;
   int64_t offset[kTaps];
   V sum[kTaps][kFilters];
   LOCKSTEP_UNROLL
@@ -125,6 +127,8 @@ HWY_NOINLINE void Accumulate(const Band& band, const int64_t* offsets, int filte
         LOCKSTEP_UNROLL
         for (int f = 0; f < kFilters; ++f) bias_sum[f] = hn::Add(bias_sum[f], gradient[f]);
       }
+      // A plane's part of a band is too short for a hardware prefetcher to be of help.
+      if constexpr (kTaps == kTileWindow) hwy::Prefetch(cell + offset[kTaps - 1] + x_next);
       LOCKSTEP_UNROLL
       for (int a = 0; a < kTaps; ++a) {
         V input = hn::Load(d, cell + offset[a]);
@@ -227,7 +231,22 @@ struct UnitRows {
   bool bias;
 };
 
-// The gradient of the unit's filters in one part of one block.
+// A unit while it is summed.
+struct Unit {
+  Unit(const SlotMap& slots, SubtreeRange subtree) : tree(slots, subtree) {}
+
+  float* bias_lanes() { return lanes + rows.taps * kSumStride; }
+
+  UnitTaps taps;
+  UnitRows rows = {};
+  Tree tree;
+  HWY_ALIGN float lanes[Tree::kLaneFloats];  // chains [taps (+ 1 for the bias)][kUnitFilters][16]
+};
+
+// Units that go over a block side by side: x comes from memory once for all of them.
+constexpr int kUnitsAtOnce = 4;
+
+// The gradient of some filters in one part of one block.
 struct UnitGradient {
   const float* d_y;
   const uint8_t* choice;  // or null
@@ -288,63 +307,84 @@ void SpreadBand(const UnitGradient& gradient, UnitRange rows, int64_t out_w,
   }
 }
 
-// One call's x and gradient of a unit in one part (kLanes samples) of a block.
-struct UnitCall {
+// One call's x and gradient in one part (kLanes samples) of a block.
+struct CallPart {
+  int lane;  // the first
   const float* planes;
-  UnitGradient gradient;
+  UnitGradient gradient;  // of filter 0
 };
 
-void ComputeCall(const Conv2dGeometry& g, const UnitTaps& unit, const UnitRows& rows,
-                 const UnitCall& call, float* sums) {
-  const UnitGradient& gradient = call.gradient;
+// The output positions of a band.
+struct BandPlace {
+  UnitRange rows, cols;
+};
+
+// Continues a unit's chains over a band. d_y: room for it.
+void ComputeBand(const Conv2dGeometry& g, const CallPart& call, const BandPlace& place, Unit& unit,
+                 float* d_y) {
+  UnitGradient gradient = call.gradient;
+  const int64_t first_filter = unit.rows.filter * kBlockLanes;
+  gradient.d_y += first_filter;
+  gradient.filters = unit.rows.filters;
+  if (gradient.choice != nullptr) {
+    gradient.choice += first_filter;
+    SpreadBand(gradient, place.rows, g.out_w, d_y);
+  } else {
+    CopyBand(gradient, place.rows, place.cols, d_y);
+  }
+  const Plane plane(g);
+  const int64_t cell = place.rows.begin * g.stride_h * plane.width + place.cols.begin * g.stride_w;
+  const Band band{
+      .rows = place.rows.end - place.rows.begin,
+      .cols = place.cols.end - place.cols.begin,
+      .x_row = g.stride_h * plane.width * kBlockLanes,
+      .x_col = g.stride_w * kBlockLanes,
+      .x_next = (place.rows.end - place.rows.begin) * g.stride_h * plane.width * kBlockLanes,
+      .x = call.planes + cell * kBlockLanes,
+      .d_y = d_y};
+  int tile = 0, first = 0;
+  float* const sums = unit.lanes + call.lane;
+  float* const bias = unit.bias_lanes() + call.lane;
+  if (kManyRegisters && unit.rows.bias && unit.taps.count[0] == 9 && unit.rows.filters % 2 == 0) {
+    for (int f = 0; f < unit.rows.filters; f += 2) {
+      Accumulate<9, 2, true>(band, unit.taps.offsets, f, sums + f * kBlockLanes,
+                             bias + f * kBlockLanes);
+    }
+    first = unit.taps.count[tile++];
+  } else if (unit.rows.bias) {
+    AccumulateBias(band, bias);
+  }
+  for (; tile < unit.taps.tiles; first += unit.taps.count[tile++]) {
+    AddTile(band, unit.taps.offsets + first, unit.taps.count[tile], unit.rows.filters,
+            sums + first * kSumStride);
+  }
+}
+
+void ComputeCall(const Conv2dGeometry& g, const CallPart& call, Unit* units, int count) {
   HWY_ALIGN float d_y[kBandPositionsMax * kSumStride];
   std::fill(d_y, d_y + kBandPositionsMax * kSumStride, 0.0f);  // of filters that are not there
-  const Plane plane(g);
-  const bool pooled = gradient.choice != nullptr;
+  const bool pooled = call.gradient.choice != nullptr;
   int64_t rows_of_band = std::max<int64_t>(1, kBandPositions / g.out_w);
   if (pooled) rows_of_band = (rows_of_band + 1) / 2 * 2;
   const int64_t cols_of_band =
       pooled || rows_of_band > 1 ? g.out_w : std::min(g.out_w, kBandPositions);
   for (int64_t p = 0; p < g.out_h; p += rows_of_band) {
-    const UnitRange band_rows{p, std::min(g.out_h, p + rows_of_band)};
     for (int64_t q = 0; q < g.out_w; q += cols_of_band) {
-      const UnitRange cols{q, std::min(g.out_w, q + cols_of_band)};
-      if (pooled) {
-        SpreadBand(gradient, band_rows, g.out_w, d_y);
-      } else {
-        CopyBand(gradient, band_rows, cols, d_y);
-      }
-      const int64_t cell = p * g.stride_h * plane.width + q * g.stride_w;
-      const Band band{.rows = band_rows.end - band_rows.begin,
-                      .cols = cols.end - cols.begin,
-                      .x_row = g.stride_h * plane.width * kBlockLanes,
-                      .x_col = g.stride_w * kBlockLanes,
-                      .x = call.planes + cell * kBlockLanes,
-                      .d_y = d_y};
-      int tile = 0, first = 0;
-      float* const bias = sums + rows.taps * kSumStride;
-      if (kManyRegisters && rows.bias && unit.count[0] == 9 && rows.filters % 2 == 0) {
-        for (int f = 0; f < rows.filters; f += 2) {
-          Accumulate<9, 2, true>(band, unit.offsets, f, sums + f * kBlockLanes,
-                                 bias + f * kBlockLanes);
-        }
-        first = unit.count[tile++];
-      } else if (rows.bias) {
-        AccumulateBias(band, bias);
-      }
-      for (int t = tile; t < unit.tiles; first += unit.count[t++]) {
-        AddTile(band, unit.offsets + first, unit.count[t], rows.filters, sums + first * kSumStride);
-      }
+      const BandPlace place{{p, std::min(g.out_h, p + rows_of_band)},
+                            {q, std::min(g.out_w, q + cols_of_band)}};
+      for (int u = 0; u < count; ++u) ComputeBand(g, call, place, units[u], d_y);
     }
   }
 }
 
-// All calls of a unit on one block: lanes [taps (+ 1 for the bias)][kUnitFilters][16].
-void ComputeBlock(const Conv2dBackwardWeightsArgs& args, const UnitTaps& unit, const UnitRows& rows,
-                  int64_t block, float* lanes) {
+// All calls of some units on one block.
+void ComputeBlock(const Conv2dBackwardWeightsArgs& args, int64_t block, Unit* units, int count) {
   const Conv2dGeometry& g = args.geometry;
-  const int64_t pixel = g.filters * kBlockLanes;
-  std::fill(lanes, lanes + (rows.taps + (rows.bias ? 1 : 0)) * kSumStride, 0.0f);
+  const int64_t pixel = g.filters * kBlockLanes, plane_floats = g.channels * Plane(g).floats();
+  for (int u = 0; u < count; ++u) {
+    const int vectors = (units[u].rows.taps + (units[u].rows.bias ? 1 : 0)) * kUnitFilters;
+    std::fill_n(units[u].lanes, vectors * kBlockLanes + Tree::kSlack, 0.0f);
+  }
   for (int lane = 0; lane < kBlockLanes; lane += kLanes) {
     for (int32_t c = 0; c < args.call_count; ++c) {
       const GradientCall& call = args.calls[c];
@@ -354,50 +394,54 @@ void ComputeBlock(const Conv2dBackwardWeightsArgs& args, const UnitTaps& unit, c
                             .pixel = pixel,
                             .width = g.out_w / shrink,
                             .height = g.out_h / shrink,
-                            .filters = rows.filters};
-      const int64_t first =
-          block * gradient.height * gradient.width * pixel + rows.filter * kBlockLanes + lane;
+                            .filters = 0};
+      const int64_t first = block * gradient.height * gradient.width * pixel + lane;
       gradient.d_y = call.d_y + first;
       if (call.choice != nullptr) gradient.choice = call.choice + first;
-      ComputeCall(g, unit, rows, {call.x + block * g.channels * Plane(g).floats() + lane, gradient},
-                  lanes + lane);
+      ComputeCall(g, {lane, call.x + block * plane_floats + lane, gradient}, units, count);
     }
   }
 }
 
-void StoreUnit(const Conv2dBackwardWeightsArgs& args, const UnitTaps& unit, const UnitRows& rows,
-               const float* sums) {
+void StartUnit(const Conv2dBackwardWeightsArgs& args, int64_t index, Unit& unit) {
+  const WeightUnits units(args.geometry);
+  const int64_t filter_unit = index % units.filter_units;
+  const int64_t tap_unit = index / units.filter_units % units.tap_units;
+  const int64_t group = index / units.filter_units / units.tap_units;
+  const int64_t filter = filter_unit * kUnitFilters;
+  unit.taps = {};
+  FillTaps(args.geometry, units, group, tap_unit, unit.taps);
+  unit.rows = {.filter = group * units.filters + filter,
+               .filters = static_cast<int>(std::min<int64_t>(kUnitFilters, units.filters - filter)),
+               .taps = 0,
+               .bias = args.d_b != nullptr && tap_unit == 0};
+  for (int t = 0; t < unit.taps.tiles; ++t) unit.rows.taps += unit.taps.count[t];
+  unit.tree.Start((unit.rows.taps + (unit.rows.bias ? 1 : 0)) * kUnitFilters);
+}
+
+void StoreUnit(const Conv2dBackwardWeightsArgs& args, const Unit& unit) {
+  const UnitRows& rows = unit.rows;
+  const float* sums = unit.tree.sums();
   for (int t = 0; t < rows.taps; ++t, sums += kUnitFilters) {
     std::copy(sums, sums + rows.filters,
-              args.d_w + unit.row[t] * args.geometry.filters + rows.filter);
+              args.d_w + unit.taps.row[t] * args.geometry.filters + rows.filter);
   }
   if (rows.bias) std::copy(sums, sums + rows.filters, args.d_b + rows.filter);
 }
 
 void BackwardWeightsImpl(const Conv2dBackwardWeightsArgs& args, UnitRange range) {
-  const WeightUnits units(args.geometry);
-  HWY_ALIGN float lanes[Tree::kLaneFloats] = {};
-  Tree tree(args.slots, args.subtree);
-  UnitTaps unit;
-  for (int64_t index = range.begin; index < range.end; ++index) {
-    const int64_t tap_unit = index % units.tap_units;
-    const int64_t filter_unit = index / units.tap_units % units.filter_units;
-    const int64_t group = index / units.tap_units / units.filter_units;
-    const int64_t filter = filter_unit * kUnitFilters;
-    FillTaps(args.geometry, units, group, tap_unit, unit);
-    UnitRows rows{
-        .filter = group * units.filters + filter,
-        .filters = static_cast<int>(std::min<int64_t>(kUnitFilters, units.filters - filter)),
-        .taps = 0,
-        .bias = args.d_b != nullptr && tap_unit == 0};
-    for (int t = 0; t < unit.tiles; ++t) rows.taps += unit.count[t];
-    tree.Start((rows.taps + (rows.bias ? 1 : 0)) * kUnitFilters);
+  const auto make = [&args] { return Unit(args.slots, args.subtree); };
+  Unit units[kUnitsAtOnce] = {make(), make(), make(), make()};
+  const Tree& tree = units[0].tree;
+  for (int64_t index = range.begin; index < range.end; index += kUnitsAtOnce) {
+    const int count = static_cast<int>(std::min<int64_t>(kUnitsAtOnce, range.end - index));
+    for (int u = 0; u < count; ++u) StartUnit(args, index + u, units[u]);
     for (int32_t block = tree.first_block(); block <= tree.last_block(); ++block) {
       const bool any = tree.HasSamples(block);
-      if (any) ComputeBlock(args, unit, rows, block, lanes);
-      tree.AddBlock(block, any ? lanes : nullptr);
+      if (any) ComputeBlock(args, block, units, count);
+      for (int u = 0; u < count; ++u) units[u].tree.AddBlock(block, any ? units[u].lanes : nullptr);
     }
-    StoreUnit(args, unit, rows, tree.sums());
+    for (int u = 0; u < count; ++u) StoreUnit(args, units[u]);
   }
 }
 

@@ -29,8 +29,9 @@ class SlotTree {
  public:
   using D = hwy::HWY_NAMESPACE::CappedTag<float, kBlockLanes>;
   static constexpr int kLanes = static_cast<int>(hwy::HWY_NAMESPACE::MaxLanes(D()));
-  // Pairing reads whole vectors, hence the slack.
-  static constexpr int kLaneFloats = kMaxWidth * kBlockLanes + 2 * kBlockLanes;
+  // Pairing reads whole vectors, hence the slack; what is there does not matter.
+  static constexpr int kSlack = 2 * kBlockLanes;
+  static constexpr int kLaneFloats = kMaxWidth * kBlockLanes + kSlack;
 
   SlotTree(const SlotMap& slots, SubtreeRange subtree)
       : slots_(slots),
@@ -154,7 +155,7 @@ class SlotTree {
 
   int width_ = 0;
   uint32_t pushed_ = 0;
-  HWY_ALIGN float levels_[kLevels][kRow] = {};
+  HWY_ALIGN float levels_[kLevels][kRow];
 };
 
 }  // namespace HWY_NAMESPACE
