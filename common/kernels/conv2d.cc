@@ -95,9 +95,7 @@ HWY_INLINE void Step(const float* HWY_RESTRICT x, const float* HWY_RESTRICT w, i
   if constexpr (kKind == Outs::kDepthwise) {
     const float* position[kPositions];
     LOCKSTEP_UNROLL
-    for (int b = 0; b < kPositions; ++b) {
-      position[b] = x + b * x_position;
-    }
+    for (int b = 0; b < kPositions; ++b) position[b] = x + b * x_position;
     LOCKSTEP_UNROLL
     for (int a = 0; a < kOuts; ++a) {
       const V weight = hn::Set(d, w[a]);

@@ -65,13 +65,13 @@ struct Run {
 // neighbours' samples are cut into blocks alike.
 HWY_INLINE Run FirstOf(const Gradient& g, int32_t call, int64_t shard) {
   const DenseBackwardWeightsArgs& args = *g.args;
-  const uint64_t slot = static_cast<uint64_t>(shard * args.slots.shard_slots);
+  const int64_t slot = shard * args.slots.shard_slots;
   const int64_t rows = static_cast<int64_t>(args.slots.blocks) * kBlockLanes * args.positions;
   const float* const x = g.ones != nullptr ? g.ones : args.calls[call].x + g.input * kBlockLanes;
   return {.x = x + static_cast<int64_t>(slot / kBlockLanes) * args.positions * g.x_position +
                static_cast<int64_t>(slot % kBlockLanes) * g.x_lane,
           .d_y = args.d_y_rows + rows * (call * Padded(args.outputs) + g.panel.first) +
-                 static_cast<int64_t>(slot) * args.positions * g.panel.width,
+                 slot * args.positions * g.panel.width,
           .x_step = g.x_lane,
           .count = args.slots.shard_count[shard]};
 }
@@ -188,19 +188,7 @@ struct Runs {
   const int32_t* count;
 };
 
-// The chains of `samples` samples of one shard or of two, from +0.
-template <int kInputs, int kVectors>
-HWY_INLINE void SumRun(const Runs& runs, uint32_t shard, int64_t samples,
-                       Sums<kInputs, kVectors>& sum) {
-  sum.Clear();
-  const uint32_t slot = shard * runs.shard_slots;
-  for (int32_t call = 0; call < runs.call_count; ++call) {
-    const float* HWY_RESTRICT x = runs.calls[call].x + runs.X(slot);
-    const float* HWY_RESTRICT d_y = runs.d_y + call * runs.d_y_call + runs.DY(slot);
-    for (int64_t n = 0; n < samples; ++n, ++x, d_y += runs.d_y_slot) sum.Step(x, d_y);
-  }
-}
-
+// The chains of two neighbours of `samples` samples each, from +0, side by side.
 template <int kInputs, int kVectors>
 HWY_INLINE void SumRuns(const Runs& runs, uint32_t shard, int64_t samples,
                         Sums<kInputs, kVectors>& even, Sums<kInputs, kVectors>& odd) {
@@ -218,30 +206,38 @@ HWY_INLINE void SumRuns(const Runs& runs, uint32_t shard, int64_t samples,
   }
 }
 
+// Two leaves of the tree that hold unequally many samples. Rare, and kept out of the way of the
+// others' registers.
+template <int kInputs, int kVectors>
+HWY_NOINLINE void SumUnequal(const Gradient& g, int64_t output, int64_t shard,
+                             Sums<kInputs, kVectors>& sum) {
+  Sums<kInputs, kVectors> even;
+  SumShard(g, output, shard, even);
+  SumShard(g, output, shard + 1, sum);
+  LOCKSTEP_UNROLL
+  for (int a = 0; a < kInputs; ++a) {
+    LOCKSTEP_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Add(even.v[a][v], sum.v[a][v]);
+  }
+}
+
 // Two leaves of the tree, `shard` and the next, and their sum. Where they hold equally many
 // samples they go side by side, and the lowest level of the tree never leaves the registers.
 template <int kInputs, int kVectors>
-HWY_INLINE void SumTwo(const Runs& runs, uint32_t shard, Sums<kInputs, kVectors>& sum) {
-  const D d;
-  const int32_t samples = runs.count[shard], next_samples = runs.count[shard + 1];
-  if (HWY_LIKELY(samples == next_samples)) {
-    Sums<kInputs, kVectors> odd;
-    SumRuns(runs, shard, samples, sum, odd);
-    LOCKSTEP_UNROLL
-    for (int a = 0; a < kInputs; ++a) {
-      LOCKSTEP_UNROLL
-      for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Add(sum.v[a][v], odd.v[a][v]);
-    }
+HWY_INLINE void SumTwo(const Gradient& g, int64_t output, const Runs& runs, uint32_t shard,
+                       Sums<kInputs, kVectors>& sum) {
+  if (HWY_UNLIKELY(runs.count[shard] != runs.count[shard + 1])) {
+    Sums<kInputs, kVectors> unequal;
+    SumUnequal(g, output, shard, unequal);
+    sum = unequal;
     return;
   }
-  HWY_ALIGN float even[kInputs][kVectors][kLanes];
-  SumRun(runs, shard, samples, sum);
+  Sums<kInputs, kVectors> odd;
+  SumRuns(runs, shard, runs.count[shard], sum, odd);
+  LOCKSTEP_UNROLL
   for (int a = 0; a < kInputs; ++a) {
-    for (int v = 0; v < kVectors; ++v) hn::Store(sum.v[a][v], d, even[a][v]);
-  }
-  SumRun(runs, shard + 1, next_samples, sum);
-  for (int a = 0; a < kInputs; ++a) {
-    for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Add(hn::Load(d, even[a][v]), sum.v[a][v]);
+    LOCKSTEP_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum.v[a][v] = hn::Add(sum.v[a][v], odd.v[a][v]);
   }
 }
 
@@ -262,7 +258,7 @@ HWY_NOINLINE void ComputeTile(const Gradient& g, int64_t output) {
   const Runs runs(g, output);
   for (int32_t leaf = 0; leaf < leaves; ++leaf) {
     if constexpr (kPairs) {
-      SumTwo(runs, static_cast<uint32_t>(args.subtree.first_shard + 2 * leaf), sum);
+      SumTwo(g, output, runs, static_cast<uint32_t>(args.subtree.first_shard + 2 * leaf), sum);
     } else {
       SumShard(g, output, args.subtree.first_shard + leaf, sum);
     }
