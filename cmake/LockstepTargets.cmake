@@ -1,13 +1,14 @@
 # The only way to declare targets. DEPS are public; lists are sorted.
 include(GoogleTest)
 
+# Paths count from the source directory, in debug information and in the compiler's cache: where a clone lies changes no
+# binary, and a new one finds what another compiled.
+add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
 find_program(LOCKSTEP_CCACHE ccache)
 if(LOCKSTEP_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Paths count from the source directory, in the cache and in debug information: a new clone finds what another compiled.
   set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=true ${LOCKSTEP_CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
-  add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
 endif()
 
 # What the sanitizer and fuzz presets build: the tests with label unit, the fuzz targets.
